@@ -1,0 +1,264 @@
+import type { Agent, AgentRegistration, Heartbeat } from "../contract/agents.ts";
+import type { Conversation, ConversationStatus } from "../contract/conversations.ts";
+import type { BusEvent } from "../contract/events.ts";
+import type {
+  Address,
+  AgentId,
+  ConversationId,
+  DeadLetter,
+  Delivery,
+  DeliveryState,
+  DeliveryStatus,
+  LeaseId,
+  Message,
+  MessageId,
+  MessageType,
+  Metadata,
+  Moment,
+  OfflinePolicy,
+  Priority,
+  TracedMessage,
+} from "../contract/messages.ts";
+import type { InboxCounts } from "../core/messaging/inbox.ts";
+
+/*
+ * What the bus needs from storage: a few ports of a few atomic intents. Each intent is one thing that happens wholly or
+ * not at all, and one that a single Redis script could carry out: it never needs an answer from outside half way through.
+ * A store is opened with its clock and its `DeliveryPolicy` (core/messaging/policy.ts), because a shared store must judge
+ * leases by one clock, its own.
+ *
+ * Answers about the world ("closed", "lease lost", "duplicate") are outcomes, returned. What is thrown is a BusError
+ * `storage_full` or `unavailable`: nothing happened, and trying again is safe.
+ */
+
+/** One message on its way into the store, every default filled in and every recipient resolved. */
+export type Publication = {
+  readonly id: MessageId;
+  readonly from_agent: AgentId;
+  /** What stands in the message: the agent, or the address as text. */
+  readonly to_agent: string;
+  readonly to?: Address;
+  /** Who gets a delivery: at least one, none twice. */
+  readonly recipients: readonly AgentId[];
+  /** Everyone the conversation is between: sender and recipients, sorted, none twice. */
+  readonly participants: readonly AgentId[];
+  readonly content: string;
+  readonly priority: Priority;
+  readonly message_type: MessageType;
+  readonly metadata: Metadata;
+  readonly when: Moment;
+  readonly offline: OfflinePolicy;
+  readonly reply_to?: MessageId;
+  readonly conversation_id?: ConversationId;
+  /** The id of the conversation, should this message open one. */
+  readonly fresh_conversation_id: ConversationId;
+  /** Wall time, milliseconds. */
+  readonly deliver_at_ms?: number;
+  readonly expires_at_ms?: number;
+  readonly idempotency_key?: string;
+  readonly actor: string;
+  /** The bus's own notices: never refused for a full inbox, lest a sender never hear of a dead letter. */
+  readonly notice?: true;
+  /** Why it does not go to the agent that was named. */
+  readonly rerouted?: string;
+};
+
+export type PublishOutcome =
+  /** `ready` lists the recipients that may claim it now. */
+  | { readonly outcome: "accepted"; readonly message: Message; readonly ready: readonly AgentId[] }
+  /** This id, or this sender's idempotency key, was used before; the first message. */
+  | { readonly outcome: "duplicate"; readonly message: Message }
+  | { readonly outcome: "inbox_full"; readonly agent_id: AgentId; readonly depth: number }
+  | { readonly outcome: "conversation_not_found"; readonly conversation_id: ConversationId }
+  | { readonly outcome: "conversation_closed"; readonly conversation_id: ConversationId }
+  | { readonly outcome: "reply_to_not_found"; readonly message_id: MessageId }
+  /** `reply_to` belongs to another conversation than `conversation_id`. */
+  | { readonly outcome: "reply_to_elsewhere"; readonly conversation_id: ConversationId }
+  /** The id is older than what is kept, so nobody can say whether it was used. */
+  | { readonly outcome: "id_expired"; readonly kept_since_ms: number };
+
+export type Claim = {
+  readonly agent_id: AgentId;
+  readonly limit: number;
+  readonly lease_ms: number;
+  /** Least effective priority. */
+  readonly min_priority?: Priority;
+  /** Only what may reach the agent at this moment: messages whose own `when` is this moment or an earlier one. */
+  readonly when?: Moment;
+  readonly actor: string;
+};
+
+export type ClaimOutcome =
+  | { readonly outcome: "claimed"; readonly deliveries: readonly Delivery[] }
+  /** The agent holds as many leases as it may. */
+  | { readonly outcome: "lease_limit"; readonly open_leases: number };
+
+export type LeaseRef = { readonly message_id: MessageId; readonly lease_id: LeaseId };
+
+/**
+ * `lease_lost`: the lease had ended, nothing was changed; `status` says how the delivery stands, where it can be told which
+ * delivery the lease was for. An acknowledgement repeated with the same lease is acknowledged again.
+ */
+export type AcknowledgeOutcome = "acknowledged" | "lease_lost" | "message_not_found";
+export type LeaseOutcome =
+  | { readonly outcome: "done"; readonly status: DeliveryStatus; readonly dead?: Death }
+  | { readonly outcome: "lease_lost"; readonly status: DeliveryStatus }
+  | { readonly outcome: "message_not_found" };
+
+/** A delivery that was given up just now; its sender is owed a notice. */
+export type Death = { readonly message: Message; readonly agent_id: AgentId; readonly reason: string };
+
+export type Sweep = {
+  /** Agents that have something to claim which they had not before. */
+  readonly woken: readonly AgentId[];
+  readonly deaths: readonly Death[];
+  /** Milliseconds until the next thing falls due; undefined when nothing is pending. */
+  readonly next_due_ms: number | undefined;
+};
+
+export type Redrive = {
+  readonly agent_id?: AgentId;
+  readonly message_ids?: readonly MessageId[];
+  readonly limit: number;
+  readonly actor: string;
+};
+
+/** The way of messages from acceptance to the end of every delivery. */
+export type DeliveryStore = {
+  /**
+   * Accepts each publication by itself, in order; durable before it resolves. Finds or opens the conversation, counts the
+   * chain of replies, and enters one delivery per recipient, or none at all where it refuses.
+   */
+  publish(publications: readonly Publication[]): Promise<readonly PublishOutcome[]>;
+  /** Leases the best ready deliveries: by effective priority, then in order of acceptance. */
+  claim(claim: Claim): Promise<ClaimOutcome>;
+  acknowledge(leases: readonly LeaseRef[], actor: string): Promise<readonly AcknowledgeOutcome[]>;
+  reject(lease: LeaseRef, reason: string, options: { delay_ms?: number; actor: string }): Promise<LeaseOutcome>;
+  extend(lease: LeaseRef, lease_ms: number, actor: string): Promise<LeaseOutcome>;
+  /** Notes in the ledger that a leased message was put before its reader or taken up. */
+  record(lease: LeaseRef, evidence: { event: "injected" | "seen"; reason?: string; actor: string }): Promise<LeaseOutcome>;
+  /** Ends leases before their time, as when a connection closes; the deliveries are ready at once. */
+  release(leases: readonly LeaseId[], reason: string): Promise<readonly AgentId[]>;
+  /** Does what has fallen due: expired leases, scheduled deliveries, expired messages, aging. At most `limit` of each. */
+  sweep(limit: number): Promise<Sweep>;
+  /** Makes dead and held deliveries ready, with all attempts before them, the oldest first. */
+  redrive(redrive: Redrive): Promise<{ readonly message_ids: readonly MessageId[]; readonly woken: readonly AgentId[] }>;
+  /** Gives up every open delivery of a recipient that is gone. */
+  retire(agent_id: AgentId, reason: string, actor: string): Promise<readonly Death[]>;
+};
+
+export type SearchOrder = "newest" | "oldest";
+
+/** A question to the history: all that is given must hold. Times in milliseconds, wall time. */
+export type Search = {
+  readonly participant?: AgentId;
+  readonly with?: AgentId;
+  readonly from_agent?: AgentId;
+  readonly to_agent?: AgentId;
+  readonly conversation_id?: ConversationId;
+  readonly priority?: Priority;
+  readonly message_type?: MessageType;
+  readonly state?: DeliveryState;
+  readonly since_ms?: number;
+  readonly until_ms?: number;
+  /** Words, as `words()` of core/messaging/words.ts makes them; all must occur in the content. */
+  readonly words?: readonly string[];
+  /** Path into `metadata` → the scalar there, as text. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly order: SearchOrder;
+  readonly limit: number;
+  /** Position of the last row already seen. */
+  readonly after?: number;
+};
+
+/** A page of rows, and the position to ask on from; undefined at the end. Positions grow with time. */
+export type Page<Row> = { readonly rows: readonly Row[]; readonly next?: number };
+
+/** A message that came by another path. */
+export type Import = Publication & { readonly timestamp_ms: number };
+
+/** What was said, for ever or until retention. Complete: what was accepted before the call is found by it. */
+export type HistoryStore = {
+  message(id: MessageId): Promise<TracedMessage | undefined>;
+  search(search: Search): Promise<Page<Message>>;
+  inbox(agent_id: AgentId): Promise<InboxCounts>;
+  /** The latest first. Message content included. */
+  deadLetters(query: { agent_id?: AgentId; limit: number; after?: number }): Promise<Page<DeadLetter>>;
+  /** Stores as acknowledged; never delivered. False for an id that is already there. */
+  import(messages: readonly Import[]): Promise<readonly boolean[]>;
+  /** Forgets messages accepted before `before_ms` whose every delivery has ended; at most `limit`. Returns how many. */
+  prune(before_ms: number, limit: number): Promise<number>;
+};
+
+export type ConversationStore = {
+  open(conversation: { id: ConversationId; participants: readonly AgentId[]; actor: string }): Promise<Conversation>;
+  conversation(id: ConversationId): Promise<Conversation | undefined>;
+  /** The latest activity first; ties by id. */
+  conversations(query: {
+    participant?: AgentId;
+    status?: ConversationStatus;
+    limit: number;
+    after?: { readonly last_activity: string; readonly id: ConversationId };
+  }): Promise<readonly Conversation[]>;
+  changeStatus(id: ConversationId, status: ConversationStatus, actor: string): Promise<Conversation | undefined>;
+};
+
+/** An event without its cursor: the position takes its place. */
+export type StoredEvent = Omit<BusEvent, "cursor"> & { readonly position: number };
+
+/** The ledgers of all deliveries and what happens to agents and conversations, as one log in the order it happened. */
+export type EventLog = {
+  /** Events after a position, oldest first; `gap` where some of them have been forgotten since. */
+  events(after: number, limit: number): Promise<{ readonly events: readonly StoredEvent[]; readonly gap: boolean }>;
+  /** Position of the latest event. */
+  head(): Promise<number>;
+  /** Calls back soon after events were added; may coalesce. Returns the way to stop. */
+  onEvents(callback: () => void): () => void;
+};
+
+/** What is known of an agent, less what is worked out when asked (`health`). `seen_ms` is elapsed-clock time. */
+export type KnownAgent = Omit<Agent, "health" | "last_seen_at"> & {
+  readonly last_seen_ms?: number;
+};
+
+export type FleetStore = {
+  /** Registers or replaces; refuses where an alias or the id already names another agent. */
+  putAgent(
+    agent: AgentRegistration,
+    actor: string,
+  ): Promise<
+    | { readonly outcome: "registered"; readonly agent: KnownAgent }
+    | { readonly outcome: "alias_taken"; readonly alias: AgentId; readonly by: AgentId }
+  >;
+  /** By id or alias. */
+  agent(name: AgentId): Promise<KnownAgent | undefined>;
+  agents(filter: { capability?: string; group?: string }): Promise<readonly KnownAgent[]>;
+  removeAgent(agent_id: AgentId, actor: string): Promise<boolean>;
+  /** Notes that an agent was heard of now, and what it said. Kept in memory: the next heartbeat brings it back. */
+  touchAgent(heartbeat: Heartbeat): Promise<KnownAgent | undefined>;
+};
+
+/** How the store is doing, for `/health` and `/metrics`. Counters count from the start of the process. */
+export type StoreStatus = {
+  readonly kind: string;
+  readonly depth: Readonly<Record<Priority, number>>;
+  readonly oldest_age_ms: number;
+  readonly leased: number;
+  readonly dead: number;
+  readonly counts: Readonly<
+    Record<"accepted" | "delivered" | "acknowledged" | "redelivered" | "rejected" | "dead", number>
+  >;
+  /** Store-specific gauges, snake_case with the unit last, e.g. `wal_size_bytes`, `index_lag_messages`. */
+  readonly gauges: Readonly<Record<string, number>>;
+  /** Histograms observed since the last call: name → raw observations, e.g. `fsync_ms`, `commit_batch_size`. */
+  readonly observations: Readonly<Record<string, readonly number[]>>;
+};
+
+export type Store = AsyncDisposable & {
+  readonly deliveries: DeliveryStore;
+  readonly history: HistoryStore;
+  readonly conversations: ConversationStore;
+  readonly events: EventLog;
+  readonly fleet: FleetStore;
+  status(): Promise<StoreStatus>;
+};

@@ -1,0 +1,19 @@
+/** RFC 3339 in UTC with milliseconds: what every time on the wire looks like, so that times sort as text. */
+export function toTimestamp(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** Milliseconds since the Unix epoch, or undefined where `text` names no real moment. */
+export function parseTimestamp(text: string): number | undefined {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** "850 ms", "12 s", "3 min", "5 h", "2 d": for people, rounded. */
+export function describeDuration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 120_000) return `${Math.round(ms / 1_000)} s`;
+  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
+  if (ms < 172_800_000) return `${Math.round(ms / 3_600_000)} h`;
+  return `${Math.round(ms / 86_400_000)} d`;
+}

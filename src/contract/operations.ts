@@ -1,0 +1,316 @@
+import { type Static, type TSchema, Type } from "typebox";
+import { Agent, AgentRegistration, Health, Heartbeat } from "./agents.ts";
+import { Conversation, ConversationStatus, NewConversation } from "./conversations.ts";
+import { errorStatus } from "./errors.ts";
+import { limits } from "./limits.ts";
+import {
+  AgentId,
+  ConversationId,
+  Cursor,
+  DeadLetter,
+  Delivery,
+  DeliveryState,
+  DeliveryStatus,
+  ImportedMessage,
+  Inbox,
+  LeaseId,
+  Message,
+  MessageId,
+  MessageType,
+  Moment,
+  Name,
+  NewMessage,
+  Priority,
+  Timestamp,
+  TracedMessage,
+} from "./messages.ts";
+import type { OperationName } from "./routes.ts";
+
+/**
+ * - `agent`: act as one agent and nothing else. `observe`: read everything. `operate`: everything but tokens and keys.
+ * - `open`: needs no token.
+ */
+export type Scope = "open" | "agent" | "observe" | "operate" | "admin";
+
+export type Operation = {
+  /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
+  readonly summary: string;
+  /** Who may call it besides `admin`; `agent` only for what is its own. */
+  readonly scopes: readonly Scope[];
+  readonly input: TSchema;
+  readonly output: TSchema;
+  /** HTTP status of success. */
+  readonly status?: 200 | 201;
+};
+
+const strict = { additionalProperties: false } as const;
+const Limit = Type.Optional(Type.Integer({ minimum: 1, maximum: limits.page, default: limits.default_page }));
+const Reason = Type.String({ maxLength: limits.reason_length });
+const LeaseMs = Type.Integer(limits.lease_ms);
+const CodeEnum = Type.Enum(Object.keys(errorStatus));
+const Failure = Type.Object({ code: CodeEnum, message: Type.String() }, strict);
+
+const Acknowledged = Type.Object(
+  {
+    acknowledged: Type.Boolean(),
+    reason: Type.Optional(Type.Literal("lease_lost", { description: "The lease had ended: nothing was changed." })),
+  },
+  strict,
+);
+
+const SearchQuery = Type.Object(
+  {
+    participant: Type.Optional(AgentId),
+    with: Type.Optional(AgentId),
+    from_agent: Type.Optional(AgentId),
+    to_agent: Type.Optional(AgentId),
+    conversation_id: Type.Optional(ConversationId),
+    priority: Type.Optional(Priority),
+    message_type: Type.Optional(MessageType),
+    state: Type.Optional(DeliveryState),
+    since: Type.Optional(Timestamp),
+    until: Type.Optional(Timestamp),
+    q: Type.Optional(Type.String({ maxLength: limits.query_length, description: "All of these whole words." })),
+    order: Type.Optional(Type.Unsafe<"newest" | "oldest">(Type.Enum(["newest", "oldest"], { default: "newest" }))),
+    limit: Limit,
+    cursor: Type.Optional(Cursor),
+  },
+  {
+    ...strict,
+    patternProperties: { "^metadata\\..{1,256}$": Type.Union([Type.String(), Type.Number(), Type.Boolean()]) },
+    description: "`metadata.<path>` asks for an equal scalar at that path, e.g. `metadata.ticket=42`.",
+  },
+);
+
+/** Everything the bus can do. REST, OpenAPI, MCP, the CLI, the client and the guard are read off this table. */
+export const operations = {
+  sendMessage: {
+    summary: "Send a message to an agent, a group, any agent with a capability, or everyone.",
+    scopes: ["agent", "operate"],
+    input: NewMessage,
+    output: Message,
+    status: 201,
+  },
+  sendMessages: {
+    summary: "Send many messages in one request; each succeeds or fails by itself.",
+    scopes: ["agent", "operate"],
+    input: Type.Object({ messages: Type.Array(NewMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
+    output: Type.Object(
+      {
+        results: Type.Array(
+          Type.Union([
+            Type.Object({ ok: Type.Literal(true), message: Message }, strict),
+            Type.Object({ ok: Type.Literal(false), error: Failure }, strict),
+          ]),
+        ),
+      },
+      strict,
+    ),
+  },
+  importMessages: {
+    summary: "Store history that another path has already delivered; it is never delivered again.",
+    scopes: ["operate"],
+    input: Type.Object({ messages: Type.Array(ImportedMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
+    output: Type.Object({ imported: Type.Integer(), already_present: Type.Integer() }, strict),
+  },
+  claimMessages: {
+    summary: "Lease the next messages of an inbox, waiting for one if asked; unacknowledged ones come back.",
+    scopes: ["agent", "operate"],
+    input: Type.Object(
+      {
+        agent_id: AgentId,
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.claim, default: 1 })),
+        lease_ms: Type.Optional(LeaseMs),
+        wait_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: limits.wait_ms, default: 0 })),
+        min_priority: Type.Optional(Priority),
+        when: Type.Optional(Moment),
+      },
+      strict,
+    ),
+    output: Type.Object({ deliveries: Type.Array(Delivery) }, strict),
+  },
+  acknowledgeMessages: {
+    summary: "Acknowledge many leased messages; each succeeds or fails by itself.",
+    scopes: ["agent", "operate"],
+    input: Type.Object(
+      {
+        acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
+          minItems: 1,
+          maxItems: limits.batch,
+        }),
+      },
+      strict,
+    ),
+    output: Type.Object(
+      {
+        results: Type.Array(
+          Type.Object(
+            {
+              message_id: MessageId,
+              acknowledged: Type.Boolean(),
+              reason: Type.Optional(Type.Enum(["lease_lost", "message_not_found"])),
+            },
+            strict,
+          ),
+        ),
+      },
+      strict,
+    ),
+  },
+  acknowledgeMessage: {
+    summary: "Say that a leased message was handled, so that it is not delivered again.",
+    scopes: ["agent", "operate"],
+    input: Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict),
+    output: Acknowledged,
+  },
+  rejectMessage: {
+    summary: "Give a leased message back: it is tried again later, or becomes a dead letter after the last attempt.",
+    scopes: ["agent", "operate"],
+    input: Type.Object(
+      {
+        message_id: MessageId,
+        lease_id: LeaseId,
+        reason: Type.Optional(Reason),
+        delay_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: 30 * 86_400_000 })),
+      },
+      strict,
+    ),
+    output: DeliveryStatus,
+  },
+  extendLease: {
+    summary: "Keep a leased message for `lease_ms` more, from now.",
+    scopes: ["agent", "operate"],
+    input: Type.Object({ message_id: MessageId, lease_id: LeaseId, lease_ms: LeaseMs }, strict),
+    output: DeliveryStatus,
+  },
+  recordEvidence: {
+    summary: "Note in the ledger that a leased message was put before the agent (injected) or taken up by it (seen).",
+    scopes: ["agent", "operate"],
+    input: Type.Object(
+      {
+        message_id: MessageId,
+        lease_id: LeaseId,
+        event: Type.Unsafe<"injected" | "seen">(Type.Enum(["injected", "seen"])),
+        reason: Type.Optional(Reason),
+      },
+      strict,
+    ),
+    output: DeliveryStatus,
+  },
+  getMessage: {
+    summary: "Show a message, how each delivery of it stands, and everything that happened to it.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object({ message_id: MessageId }, strict),
+    output: TracedMessage,
+  },
+  searchMessages: {
+    summary: "Search the history by participants, conversation, type, priority, state, time, metadata and words.",
+    scopes: ["agent", "observe", "operate"],
+    input: SearchQuery,
+    output: Type.Object({ messages: Type.Array(Message), next_cursor: Type.Optional(Cursor) }, strict),
+  },
+  createConversation: {
+    summary: "Open a conversation between participants.",
+    scopes: ["agent", "operate"],
+    input: NewConversation,
+    output: Conversation,
+    status: 201,
+  },
+  listConversations: {
+    summary: "List conversations, the latest activity first.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object(
+      {
+        participant: Type.Optional(AgentId),
+        status: Type.Optional(ConversationStatus),
+        limit: Limit,
+        cursor: Type.Optional(Cursor),
+      },
+      strict,
+    ),
+    output: Type.Object({ conversations: Type.Array(Conversation), next_cursor: Type.Optional(Cursor) }, strict),
+  },
+  getConversation: {
+    summary: "Show a conversation.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object({ conversation_id: ConversationId }, strict),
+    output: Conversation,
+  },
+  updateConversation: {
+    summary: "Archive, close or reopen a conversation.",
+    scopes: ["agent", "operate"],
+    input: Type.Object({ conversation_id: ConversationId, status: ConversationStatus }, strict),
+    output: Conversation,
+  },
+  getInbox: {
+    summary: "Show how many messages wait for an agent, in which state, and why they are not delivered.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object({ agent_id: AgentId }, strict),
+    output: Inbox,
+  },
+  listDeadLetters: {
+    summary: "List the messages that were given up, the latest first, with the reason.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object({ agent_id: Type.Optional(AgentId), limit: Limit, cursor: Type.Optional(Cursor) }, strict),
+    output: Type.Object({ dead_letters: Type.Array(DeadLetter), next_cursor: Type.Optional(Cursor) }, strict),
+  },
+  redriveDeadLetters: {
+    summary: "Put dead or held messages back into their inboxes: those named, those of an agent, or all.",
+    scopes: ["operate"],
+    input: Type.Object(
+      {
+        agent_id: Type.Optional(AgentId),
+        message_ids: Type.Optional(Type.Array(MessageId, { minItems: 1, maxItems: limits.batch })),
+      },
+      strict,
+    ),
+    output: Type.Object({ redriven: Type.Integer(), message_ids: Type.Array(MessageId) }, strict),
+  },
+  registerAgent: {
+    summary: "Register an agent, or replace what is known of it; its inbox is kept.",
+    scopes: ["agent", "operate"],
+    input: AgentRegistration,
+    output: Agent,
+  },
+  listAgents: {
+    summary: "List agents, optionally those with a capability, of a group, or in some health.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object(
+      { capability: Type.Optional(Name), group: Type.Optional(Name), health: Type.Optional(Health) },
+      strict,
+    ),
+    output: Type.Object({ agents: Type.Array(Agent) }, strict),
+  },
+  getAgent: {
+    summary: "Show an agent.",
+    scopes: ["agent", "observe", "operate"],
+    input: Type.Object({ agent_id: AgentId }, strict),
+    output: Agent,
+  },
+  removeAgent: {
+    summary: "Remove an agent; what still waits for it becomes dead letters, and the senders are told.",
+    scopes: ["operate"],
+    input: Type.Object({ agent_id: AgentId }, strict),
+    output: Type.Object({ removed: Type.Literal(true), dead: Type.Integer() }, strict),
+  },
+  heartbeat: {
+    summary: "Say that an agent is alive, and how it is doing.",
+    scopes: ["agent", "operate"],
+    input: Heartbeat,
+    output: Agent,
+  },
+  health: {
+    summary: "Say whether the server works; with a token, in detail.",
+    scopes: ["open"],
+    input: Type.Object({}, strict),
+    output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
+  },
+} as const satisfies Record<OperationName, Operation>;
+
+export type Input<Name extends OperationName> = Static<(typeof operations)[Name]["input"]>;
+export type Output<Name extends OperationName> = Static<(typeof operations)[Name]["output"]>;
+
+/** The bus, in this process or across the network: one method per operation. */
+export type Bus<Context extends unknown[] = []> = {
+  readonly [Name in OperationName]: (input: Input<Name>, ...context: Context) => Promise<Output<Name>>;
+};

@@ -1,0 +1,52 @@
+const word = /[\p{L}\p{N}_]+/gu;
+/** Scripts written without spaces: each character counts as a word, or nothing would ever be found. */
+const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
+const ascii = /^[\x00-\x7f]*$/;
+const asciiWord = /[a-z0-9_]+/g;
+/** Longer ones are cut: nobody searches for a whole base64 blob, and the index need not hold it. */
+const longest = 64;
+
+/**
+ * The words of a text, as the search understands them: compatibility-normalised, lower case, letters, digits and
+ * underscores; each word once, in order of first occurrence.
+ */
+export function words(text: string): string[] {
+  const found = new Set<string>();
+  if (ascii.test(text)) {
+    for (const match of text.toLowerCase().match(asciiWord) ?? []) found.add(match.slice(0, longest));
+    return [...found];
+  }
+  for (const match of text.normalize("NFKC").toLowerCase().match(word) ?? []) {
+    if (!unspaced.test(match)) found.add(cut(match));
+    else for (const part of splitUnspaced(match)) found.add(cut(part));
+  }
+  return [...found];
+}
+
+/** Cuts between code points, so that no half surrogate is left. */
+function cut(text: string): string {
+  return text.length <= longest ? text : [...text].slice(0, longest).join("");
+}
+
+function splitUnspaced(text: string): string[] {
+  const parts: string[] = [];
+  let run = "";
+  for (const character of text) {
+    if (unspaced.test(character)) {
+      if (run) parts.push(run);
+      parts.push(character);
+      run = "";
+    } else run += character;
+  }
+  if (run) parts.push(run);
+  return parts;
+}
+
+/** The scalars of a metadata object by path: `{a: {b: 1}}` → `[["a.b", "1"]]`. Elements of arrays share the array's path. */
+export function metadataScalars(metadata: unknown, path = ""): [path: string, value: string][] {
+  if (metadata === null || typeof metadata !== "object") return path ? [[path, String(metadata)]] : [];
+  if (Array.isArray(metadata)) return metadata.flatMap((element) => metadataScalars(element, path));
+  return Object.entries(metadata).flatMap(([field, value]) =>
+    metadataScalars(value, path ? `${path}.${field}` : field),
+  );
+}
