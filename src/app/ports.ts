@@ -112,6 +112,8 @@ export type Sweep = {
   /** Agents that have something to claim which they had not before. */
   readonly woken: readonly AgentId[];
   readonly deaths: readonly Death[];
+  /** Leases that ended without an acknowledgement. */
+  readonly expired: readonly LeaseId[];
   /** Milliseconds until the next thing falls due; undefined when nothing is pending. */
   readonly next_due_ms: number | undefined;
 };
@@ -136,13 +138,18 @@ export type DeliveryStore = {
   reject(lease: LeaseRef, reason: string, options: { delay_ms?: number; actor: string }): Promise<LeaseOutcome>;
   extend(lease: LeaseRef, lease_ms: number, actor: string): Promise<LeaseOutcome>;
   /** Notes in the ledger that a leased message was put before its reader or taken up. */
-  record(lease: LeaseRef, evidence: { event: "injected" | "seen"; reason?: string; actor: string }): Promise<LeaseOutcome>;
+  record(
+    lease: LeaseRef,
+    evidence: { event: "injected" | "seen"; reason?: string; actor: string },
+  ): Promise<LeaseOutcome>;
   /** Ends leases before their time, as when a connection closes; the deliveries are ready at once. */
   release(leases: readonly LeaseId[], reason: string): Promise<readonly AgentId[]>;
   /** Does what has fallen due: expired leases, scheduled deliveries, expired messages, aging. At most `limit` of each. */
   sweep(limit: number): Promise<Sweep>;
   /** Makes dead and held deliveries ready, with all attempts before them, the oldest first. */
-  redrive(redrive: Redrive): Promise<{ readonly message_ids: readonly MessageId[]; readonly woken: readonly AgentId[] }>;
+  redrive(
+    redrive: Redrive,
+  ): Promise<{ readonly message_ids: readonly MessageId[]; readonly woken: readonly AgentId[] }>;
   /** Gives up every open delivery of a recipient that is gone. */
   retire(agent_id: AgentId, reason: string, actor: string): Promise<readonly Death[]>;
 };

@@ -162,7 +162,8 @@ export const DeliveryStatus = Type.Object(
     lease_expires_at: Type.Optional(Timestamp),
     reason: Type.Optional(
       Type.String({
-        description: "Why it is scheduled, held or dead; `lease_lost` where the caller's lease had ended and nothing was done.",
+        description:
+          "Why it is scheduled, held or dead; `lease_lost` where the caller's lease had ended and nothing was done.",
       }),
     ),
   },

@@ -1,7 +1,7 @@
 const word = /[\p{L}\p{N}_]+/gu;
 /** Scripts written without spaces: each character counts as a word, or nothing would ever be found. */
 const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
-const ascii = /^[\x00-\x7f]*$/;
+const beyondAscii = /[^\p{ASCII}]/u;
 const asciiWord = /[a-z0-9_]+/g;
 /** Longer ones are cut: nobody searches for a whole base64 blob, and the index need not hold it. */
 const longest = 64;
@@ -11,16 +11,15 @@ const longest = 64;
  * underscores; each word once, in order of first occurrence.
  */
 export function words(text: string): string[] {
-  const found = new Set<string>();
-  if (ascii.test(text)) {
-    for (const match of text.toLowerCase().match(asciiWord) ?? []) found.add(match.slice(0, longest));
-    return [...found];
+  if (!beyondAscii.test(text)) {
+    return unique((text.toLowerCase().match(asciiWord) ?? []).map((it) => it.slice(0, longest)));
   }
-  for (const match of text.normalize("NFKC").toLowerCase().match(word) ?? []) {
-    if (!unspaced.test(match)) found.add(cut(match));
-    else for (const part of splitUnspaced(match)) found.add(cut(part));
-  }
-  return [...found];
+  const runs = text.normalize("NFKC").toLowerCase().match(word) ?? [];
+  return unique(runs.flatMap((run) => (unspaced.test(run) ? splitUnspaced(run) : [run])).map(cut));
+}
+
+function unique(texts: readonly string[]): string[] {
+  return [...new Set(texts)];
 }
 
 /** Cuts between code points, so that no half surrogate is left. */

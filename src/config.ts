@@ -1,0 +1,226 @@
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
+import { parseJson } from "./base/json.ts";
+import { BusError } from "./contract/errors.ts";
+import type { DeliveryPolicy, RetryPolicy } from "./core/messaging/policy.ts";
+
+const minute_ms = 60_000;
+const day_ms = 86_400_000;
+
+/**
+ * Every setting: what it is, its default, and the least and most it may be. Flag `--inbox-depth`, environment
+ * `HIVEPOST_INBOX_DEPTH`, and `inbox_depth` in `hivepost.config.json` all set `inbox_depth`, in that order of precedence.
+ */
+export const settings = {
+  host: { default: "127.0.0.1", help: "Address to listen on." },
+  port: { default: 4483, minimum: 0, maximum: 65_535, help: "Port to listen on; 0 picks a free one." },
+  data_dir: { default: path.join(homedir(), ".hivepost"), help: "Folder of the hive: its databases and first token." },
+  lease_ms: { default: 30_000, minimum: 1, maximum: day_ms, help: "How long a claimed message is kept from others." },
+  max_attempts: { default: 5, minimum: 1, maximum: 1_000, help: "Deliveries of a message before it is given up." },
+  backoff_base_ms: { default: 1_000, minimum: 0, maximum: day_ms, help: "Longest delay before the second attempt." },
+  backoff_max_ms: {
+    default: 5 * minute_ms,
+    minimum: 0,
+    maximum: 30 * day_ms,
+    help: "Longest delay before any attempt.",
+  },
+  aging_ms: {
+    default: 0,
+    minimum: 0,
+    maximum: 30 * day_ms,
+    help: "Wait after which a message ranks one priority higher; 0: never.",
+  },
+  idempotency_ms: {
+    default: day_ms,
+    minimum: 1_000,
+    maximum: 365 * day_ms,
+    help: "How long an idempotency key is remembered.",
+  },
+  cursor_ms: { default: day_ms, minimum: 1_000, maximum: 365 * day_ms, help: "How long a cursor is good for." },
+  inbox_depth: {
+    default: 10_000,
+    minimum: 1,
+    maximum: 10_000_000,
+    help: "Undelivered messages an inbox holds before it refuses more.",
+  },
+  open_leases_per_agent: {
+    default: 1_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Unacknowledged messages an agent may hold.",
+  },
+  body_bytes: {
+    default: 256 * 1_024,
+    minimum: 1_024,
+    maximum: 64 * 1_024 * 1_024,
+    help: "Largest request body or frame.",
+  },
+  batch_body_bytes: {
+    default: 16 * 1_024 * 1_024,
+    minimum: 1_024,
+    maximum: 256 * 1_024 * 1_024,
+    help: "Largest body of a batch or import.",
+  },
+  connections: { default: 10_000, minimum: 1, maximum: 1_000_000, help: "Open connections, all transports together." },
+  confirm_above: {
+    default: 50,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Recipients of a broadcast above which it must be confirmed.",
+  },
+  loop_slow_after: {
+    default: 20,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Quick replies in a chain after which each is delayed.",
+  },
+  loop_hold_after: {
+    default: 30,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Quick replies in a chain after which each is held.",
+  },
+  loop_window_ms: {
+    default: 5 * minute_ms,
+    minimum: 1,
+    maximum: 30 * day_ms,
+    help: "How soon a reply must come to count as quick.",
+  },
+  retention_ms: {
+    default: 0,
+    minimum: 0,
+    maximum: 100 * 365 * day_ms,
+    help: "Age at which finished messages are forgotten; 0: never.",
+  },
+  alive_ms: { default: 15_000, minimum: 100, maximum: day_ms, help: "Silence after which an agent is suspect." },
+  dead_ms: {
+    default: 60_000,
+    minimum: 100,
+    maximum: 30 * day_ms,
+    help: "Silence after which an agent counts as gone.",
+  },
+  stop_ms: {
+    default: 8_000,
+    minimum: 0,
+    maximum: 600_000,
+    help: "How long a stopping server waits for what is under way.",
+  },
+  log_level: { default: "info", help: "trace, debug, info, warn, error or silent." },
+} as const satisfies Record<string, Setting>;
+
+export type Setting =
+  | { readonly default: string; readonly help: string }
+  | { readonly default: number; readonly minimum: number; readonly maximum: number; readonly help: string };
+
+export type SettingName = keyof typeof settings;
+type Settings = {
+  readonly [Name in SettingName]: (typeof settings)[Name]["default"] extends number ? number : string;
+};
+/** Every setting, checked, with the more specific back-off of each message type (`backoff` in the config file). */
+export type Config = Settings & { readonly retry: DeliveryPolicy["retry"] };
+
+type Source = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads the settings. @throws BusError `invalid_input` naming the setting, where it came from and what it may be.
+ *
+ * @param flags As parsed from the command line, names in snake_case.
+ */
+export function loadConfig(flags: Source = {}, environment: Source = process.env): Config {
+  const file = readConfigFile(flags["config"] ?? environment["HIVEPOST_CONFIG"]);
+  const values: Record<string, string | number> = {};
+  for (const name of Object.keys(settings) as SettingName[]) {
+    const variable = `HIVEPOST_${name.toUpperCase()}`;
+    const [given, origin] =
+      flags[name] !== undefined
+        ? [flags[name], `--${name.replaceAll("_", "-")}`]
+        : environment[variable] !== undefined
+          ? [environment[variable], variable]
+          : [file.values[name], `${name} in ${file.name}`];
+    values[name] = given === undefined ? settings[name].default : checked(settings[name], given, origin);
+  }
+  const plain = values as Settings;
+  return { ...plain, retry: retryOf(plain, file.values["retry"], file.name) };
+}
+
+function checked(setting: Setting, given: unknown, origin: string): string | number {
+  if (typeof setting.default === "string") {
+    if (typeof given === "string" && given !== "") return given;
+    throw new BusError("invalid_input", `${origin}: expected text, got ${JSON.stringify(given)}. ${setting.help}`);
+  }
+  const value = typeof given === "string" && /^\d+$/.test(given) ? Number(given) : given;
+  const { minimum, maximum } = setting as Extract<Setting, { default: number }>;
+  if (typeof value === "number" && Number.isInteger(value) && value >= minimum && value <= maximum) return value;
+  throw new BusError(
+    "invalid_input",
+    `${origin}: expected a whole number from ${minimum} to ${maximum}, got ${JSON.stringify(given)}. ${setting.help}`,
+  );
+}
+
+function readConfigFile(named: string | undefined): { name: string; values: Readonly<Record<string, unknown>> } {
+  const name = named ?? "hivepost.config.json";
+  if (named === undefined && !existsSync(name)) return { name, values: {} };
+  try {
+    const values = parseJson(readFileSync(name, "utf8"));
+    if (typeof values !== "object" || values === null || Array.isArray(values))
+      throw new Error("it holds no JSON object");
+    const unknown = Object.keys(values).find((it) => it !== "retry" && !Object.hasOwn(settings, it));
+    if (unknown) throw new Error(`it sets ${unknown}, which does not exist (hivepost config lists what does)`);
+    return { name, values: values as Record<string, unknown> };
+  } catch (cause) {
+    throw new BusError("invalid_input", `cannot use the config file ${name}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** `retry` in the config file: message type → any of max_attempts, base_delay_ms, max_delay_ms. */
+function retryOf(values: Settings, given: unknown, file: string): DeliveryPolicy["retry"] {
+  const general: RetryPolicy = {
+    max_attempts: values.max_attempts,
+    base_delay_ms: values.backoff_base_ms,
+    max_delay_ms: values.backoff_max_ms,
+  };
+  const retry = { task: general, status: general, question: general, response: general };
+  for (const [type, fields] of Object.entries((given ?? {}) as Record<string, Record<string, unknown>>)) {
+    if (!Object.hasOwn(retry, type)) {
+      throw new BusError(
+        "invalid_input",
+        `retry in ${file}: ${type} is no message type (task, status, question, response)`,
+      );
+    }
+    for (const [field, value] of Object.entries(fields ?? {})) {
+      const setting = (
+        {
+          max_attempts: settings.max_attempts,
+          base_delay_ms: settings.backoff_base_ms,
+          max_delay_ms: settings.backoff_max_ms,
+        } as Record<string, Setting>
+      )[field];
+      if (!setting) throw new BusError("invalid_input", `retry.${type} in ${file}: ${field} does not exist`);
+      const policy = {
+        ...retry[type as keyof typeof retry],
+        [field]: checked(setting, value, `retry.${type}.${field} in ${file}`),
+      };
+      Object.assign(retry, { [type]: policy });
+    }
+  }
+  return retry;
+}
+
+/** The part of the settings that a store needs to know. */
+export function deliveryPolicy(config: Config): DeliveryPolicy {
+  return {
+    retry: config.retry,
+    aging_ms: config.aging_ms || undefined,
+    inbox_depth: config.inbox_depth,
+    open_leases_per_agent: config.open_leases_per_agent,
+    idempotency_ms: config.idempotency_ms,
+    loop: {
+      window_ms: config.loop_window_ms,
+      slow_after: config.loop_slow_after,
+      hold_after: config.loop_hold_after,
+      base_delay_ms: config.backoff_base_ms,
+      max_delay_ms: config.backoff_max_ms,
+    },
+  };
+}
