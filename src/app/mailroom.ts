@@ -1,6 +1,7 @@
 import type { BusEvent } from "../contract/events.ts";
 import type { AgentId, Delivery, LeaseId } from "../contract/messages.ts";
-import type { Bus, Input, Scope } from "../contract/operations.ts";
+import type { Bus, Scope } from "../contract/operations.ts";
+import type { StoreStatus } from "./ports.ts";
 
 /** Who is asking. */
 export type Caller = {
@@ -19,6 +20,9 @@ export type Subscription = AsyncDisposable & {
   /** Lets `credit` more deliveries be outstanding. */
   addCredit(credit: number): void;
 };
+
+/** An open event stream; `ended` rejects with the reason should it end by itself. */
+export type Following = AsyncDisposable & { readonly ended: Promise<void> };
 
 export type SubscribeInput = {
   readonly agent_id: AgentId;
@@ -45,9 +49,9 @@ export type Mailroom = Bus<[call: Call]> & {
     input: { readonly after?: BusEvent["cursor"] },
     push: (events: readonly BusEvent[]) => Promise<void>,
     call: Call,
-  ): Promise<AsyncDisposable>;
+  ): Promise<Following>;
   /** Ends leases of a caller that has gone, so that others get the messages at once. */
   releaseLeases(leases: readonly LeaseId[], reason: string): Promise<void>;
+  /** For `/metrics`: drains the observations of histograms, so one reader only. */
+  status(): Promise<StoreStatus>;
 };
-
-export type ClaimInput = Input<"claimMessages">;

@@ -68,6 +68,10 @@ export type PublishOutcome =
   | { readonly outcome: "accepted"; readonly message: Message; readonly ready: readonly AgentId[] }
   /** This id, or this sender's idempotency key, was used before; the first message. */
   | { readonly outcome: "duplicate"; readonly message: Message }
+  | PublishRefusal;
+
+/** Why a publication was not accepted; nothing was changed. */
+export type PublishRefusal =
   | { readonly outcome: "inbox_full"; readonly agent_id: AgentId; readonly depth: number }
   | { readonly outcome: "conversation_not_found"; readonly conversation_id: ConversationId }
   | { readonly outcome: "conversation_closed"; readonly conversation_id: ConversationId }
@@ -106,7 +110,13 @@ export type LeaseOutcome =
   | { readonly outcome: "message_not_found" };
 
 /** A delivery that was given up just now; its sender is owed a notice. */
-export type Death = { readonly message: Message; readonly agent_id: AgentId; readonly reason: string };
+export type Death = {
+  readonly message: Message;
+  readonly agent_id: AgentId;
+  readonly reason: string;
+  /** As in its `dead` event: with message and agent it names this death among all. */
+  readonly died_at: string;
+};
 
 export type Sweep = {
   /** Agents that have something to claim which they had not before. */
@@ -143,7 +153,7 @@ export type DeliveryStore = {
     evidence: { event: "injected" | "seen"; reason?: string; actor: string },
   ): Promise<LeaseOutcome>;
   /** Ends leases before their time, as when a connection closes; the deliveries are ready at once. */
-  release(leases: readonly LeaseId[], reason: string): Promise<readonly AgentId[]>;
+  release(leases: readonly LeaseId[], reason: string): Promise<Pick<Sweep, "woken" | "deaths">>;
   /** Does what has fallen due: expired leases, scheduled deliveries, expired messages, aging. At most `limit` of each. */
   sweep(limit: number): Promise<Sweep>;
   /** Makes dead and held deliveries ready, with all attempts before them, the oldest first. */

@@ -1,0 +1,63 @@
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import { createUuidV7, type RandomBytes } from "../base/uuid.ts";
+import type { Config } from "../config.ts";
+import { agentOperations } from "./agents.ts";
+import { createAnnouncer } from "./announcer.ts";
+import { conversationOperations } from "./conversations.ts";
+import { createCursors } from "./cursors.ts";
+import { deliveryOperations } from "./deliveries.ts";
+import { followEvents } from "./following.ts";
+import { historyOperations } from "./history.ts";
+import type { Mailroom } from "./mailroom.ts";
+import { startMaintenance } from "./maintenance.ts";
+import { sendOperations } from "./messages.ts";
+import { resumeNotices } from "./notices.ts";
+import type { Office } from "./office.ts";
+import type { Store } from "./ports.ts";
+import { statusOperations } from "./status.ts";
+import { subscribe } from "./subscriptions.ts";
+
+/** What the bus needs from the outside world: `serve.ts` passes the real things, tests pass their own. */
+export type MailroomOptions = {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly config: Config;
+  readonly randomBytes: RandomBytes;
+  readonly log: Log;
+  readonly version: string;
+};
+
+/** The bus in this process. It keeps time until it is disposed; the store stays its owner's. */
+export function createMailroom(options: MailroomOptions): Mailroom & AsyncDisposable {
+  const { store, clock, config, randomBytes, log, version } = options;
+  const office: Office = {
+    store,
+    clock,
+    config,
+    log,
+    newId: createUuidV7(clock.now, randomBytes),
+    announcer: createAnnouncer(),
+    cursors: createCursors(clock, config.cursor_ms),
+    leaseEnds: new Map(),
+    opened_at_ms: clock.elapsed(),
+  };
+  const maintenance = startMaintenance(office);
+  const resumed = resumeNotices(office).catch((error: unknown) => {
+    log.error({ error }, "cannot look for notices that a crash may have swallowed");
+  });
+  return {
+    ...sendOperations(office),
+    ...deliveryOperations(office),
+    ...historyOperations(office),
+    ...conversationOperations(office),
+    ...agentOperations(office),
+    ...statusOperations(office, version),
+    subscribe: (input, push, call) => subscribe(office, input, push, call),
+    follow: followEvents(office),
+    async [Symbol.asyncDispose]() {
+      await resumed;
+      await maintenance[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,175 @@
+import { defined } from "../base/defined.ts";
+import { invariant } from "../base/invariant.ts";
+import { parseTimestamp } from "../base/time.ts";
+import { BusError } from "../contract/errors.ts";
+import { limits } from "../contract/limits.ts";
+import type { AgentId, ConversationId, Message, MessageId, Metadata, NewMessage } from "../contract/messages.ts";
+import type { Output } from "../contract/operations.ts";
+import { participantsOf } from "../core/messaging/addresses.ts";
+import { saysTheSame } from "../core/messaging/payload.ts";
+import { actorOf } from "./agents.ts";
+import type { Call, Mailroom } from "./mailroom.ts";
+import { sendRerouteNotice } from "./notices.ts";
+import type { Office } from "./office.ts";
+import type { Publication, PublishOutcome, PublishRefusal } from "./ports.ts";
+import { findRecipients } from "./recipients.ts";
+
+/** Who a caller without an agent of its own writes as, where it names nobody. */
+const operator = "operator" as AgentId;
+
+type SendOperations = Pick<Mailroom, "sendMessage" | "sendMessages">;
+type BatchResult = Output<"sendMessages">["results"][number];
+
+export function sendOperations(office: Office): SendOperations {
+  const { deliveries } = office.store;
+  return {
+    async sendMessage(input, call) {
+      const publication = await prepare(office, input, call);
+      const [outcome] = await deliveries.publish([publication]);
+      return settle(office, publication, outcome);
+    },
+
+    async sendMessages({ messages }, call) {
+      const prepared = await Promise.all(messages.map((input) => prepare(office, input, call).catch(asBusError)));
+      const publications = prepared.filter((it): it is Publication => !(it instanceof BusError));
+      const outcomes = await deliveries.publish(publications);
+      let next = 0;
+      const results = prepared.map(async (it): Promise<BatchResult> => {
+        const settled = it instanceof BusError ? it : settle(office, it, outcomes[next++]);
+        return toResult(await Promise.resolve(settled).catch(asBusError));
+      });
+      return { results: await Promise.all(results) };
+    },
+  };
+}
+
+/** Everything about a message that can be decided before the store sees it. */
+async function prepare(office: Office, input: NewMessage, call: Call): Promise<Publication> {
+  const from_agent = await findSender(office, input.from_agent, call);
+  const offline = input.offline ?? "hold";
+  const times = readTimes(input, office.clock.now());
+  checkText(input);
+  const { recipients, ...address } = await findRecipients(office, input, from_agent, offline);
+  return {
+    id: input.id ?? (office.newId() as MessageId),
+    from_agent,
+    ...address,
+    recipients,
+    participants: participantsOf(from_agent, recipients),
+    content: input.content,
+    priority: input.priority ?? "normal",
+    message_type: input.message_type ?? "task",
+    metadata: input.metadata ?? {},
+    when: input.when ?? "turn",
+    offline,
+    fresh_conversation_id: office.newId() as ConversationId,
+    ...times,
+    ...defined({
+      reply_to: input.reply_to,
+      conversation_id: input.conversation_id,
+      idempotency_key: input.idempotency_key,
+    }),
+    actor: actorOf(call),
+  };
+}
+
+async function findSender({ store }: Office, named: AgentId | undefined, { caller }: Call): Promise<AgentId> {
+  const known = named && (await store.fleet.agent(named));
+  const sender = known?.agent_id ?? named ?? caller.agent_id ?? operator;
+  if (caller.agent_id && sender !== caller.agent_id) {
+    throw new BusError("forbidden", `this token is ${caller.agent_id}'s; it cannot send as ${sender}`);
+  }
+  return sender;
+}
+
+function readTimes(input: NewMessage, now: number): Pick<Publication, "deliver_at_ms" | "expires_at_ms"> {
+  const deliver_at_ms = readTime("deliver_at", input.deliver_at);
+  const expires_at_ms = readTime("expires_at", input.expires_at);
+  if (expires_at_ms !== undefined && expires_at_ms <= Math.max(now, deliver_at_ms ?? 0)) {
+    throw new BusError("invalid_input", "expires_at must lie in the future, and after deliver_at");
+  }
+  return defined({ deliver_at_ms, expires_at_ms });
+}
+
+/** @throws BusError `invalid_input` for text that looks like a time but names none, such as 31 February. */
+export function readTime(field: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseTimestamp(text);
+  if (ms === undefined) throw new BusError("invalid_input", `${field}: ${text} is not a moment that exists`);
+  return ms;
+}
+
+/** What a JSON schema cannot say: text that no UTF-8 can carry would come out changed. */
+export function checkText({ content, metadata }: { content: string; metadata?: Metadata | undefined }): void {
+  if (!content.isWellFormed()) {
+    throw new BusError("invalid_input", "content holds half a surrogate pair, which is no character; send whole ones");
+  }
+  if (metadata && depthExceeds(metadata, limits.metadata_depth)) {
+    throw new BusError("invalid_input", `metadata nests deeper than ${limits.metadata_depth} levels`);
+  }
+}
+
+function depthExceeds(value: unknown, allowed: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return allowed === 0 || Object.values(value).some((it) => depthExceeds(it, allowed - 1));
+}
+
+async function settle(office: Office, sent: Publication, outcome: PublishOutcome | undefined): Promise<Message> {
+  if (outcome?.outcome === "accepted") {
+    for (const agent_id of outcome.ready) office.announcer.wake(agent_id);
+    if (sent.rerouted && sent.recipients[0]) await sendRerouteNotice(office, outcome.message, sent.recipients[0]);
+    return outcome.message;
+  }
+  if (outcome?.outcome === "duplicate") {
+    if (saysTheSame(outcome.message, sent)) return outcome.message;
+    throw new BusError(
+      "idempotency_conflict",
+      `this id or idempotency key was used for another message, ${outcome.message.id}; use a new one for a new message`,
+    );
+  }
+  invariant(outcome, "a store answers every publication");
+  throw toRefusal(sent, outcome);
+}
+
+function toRefusal(sent: Publication, outcome: PublishRefusal): BusError {
+  switch (outcome.outcome) {
+    case "inbox_full":
+      return new BusError(
+        "inbox_full",
+        `the inbox of ${outcome.agent_id} holds ${outcome.depth} undelivered messages, as many as it may; try again later`,
+        { retry_after_ms: 1_000 },
+      );
+    case "conversation_not_found":
+      return new BusError(
+        "conversation_not_found",
+        `there is no conversation ${outcome.conversation_id}; leave conversation_id out to use or open one`,
+      );
+    case "conversation_closed":
+      return new BusError(
+        "conversation_closed",
+        `the conversation ${outcome.conversation_id} is closed; reopen it with PATCH /conversations/${outcome.conversation_id} {"status": "active"}`,
+      );
+    case "reply_to_not_found":
+      return new BusError("message_not_found", `reply_to: there is no message ${outcome.message_id}`);
+    case "reply_to_elsewhere":
+      return new BusError(
+        "invalid_input",
+        `reply_to belongs to the conversation ${outcome.conversation_id}; leave conversation_id out or name that one`,
+      );
+    case "id_expired":
+      return new BusError(
+        "message_id_expired",
+        `the id ${sent.id} is older than what is kept (since ${new Date(outcome.kept_since_ms).toISOString()}), so nobody can say whether it was sent; look for its effect, then send with a new id`,
+      );
+  }
+}
+
+function asBusError(error: unknown): BusError {
+  if (error instanceof BusError) return error;
+  throw error;
+}
+
+function toResult(settled: Message | BusError): BatchResult {
+  if (!(settled instanceof BusError)) return { ok: true, message: settled };
+  return { ok: false, error: { code: settled.code, message: settled.message } };
+}

@@ -1,0 +1,98 @@
+import { BusError } from "../contract/errors.ts";
+import { limits } from "../contract/limits.ts";
+import type { AgentId, Delivery, LeaseId } from "../contract/messages.ts";
+import { actorOf, requireAgent } from "./agents.ts";
+import type { Call, SubscribeInput, Subscription } from "./mailroom.ts";
+import { endLease, type Office } from "./office.ts";
+
+/** Deliveries handed over at a time, so that one subscriber's large credit does not keep the others waiting. */
+const push_step = 64;
+
+type Push = (deliveries: readonly Delivery[]) => void;
+
+/**
+ * Pushes an agent's mail for as long as credit lasts.
+ *
+ *   mail came, credit came ──▶ claim up to credit ──▶ push ──▶ again while there was as much as asked for
+ */
+export async function subscribe(office: Office, input: SubscribeInput, push: Push, call: Call): Promise<Subscription> {
+  const { agent_id } = await requireAgent(office, input.agent_id);
+  await office.store.fleet.touchAgent({ agent_id });
+  const pump = createPump(office, { ...input, agent_id }, push, actorOf(call));
+  const stopListening = office.announcer.onMail(agent_id, pump.run);
+  pump.run();
+  return {
+    addCredit(credit) {
+      pump.addCredit(credit);
+    },
+    async [Symbol.asyncDispose]() {
+      stopListening();
+      const leases = await pump.stop();
+      if (leases.length === 0) return;
+      const woken = await office.store.deliveries.release(leases, "the subscriber's connection closed; lease returned");
+      for (const lease_id of leases) endLease(office, lease_id);
+      for (const woke of woken) office.announcer.wake(woke);
+    },
+  };
+}
+
+function createPump(office: Office, input: SubscribeInput & { agent_id: AgentId }, push: Push, actor: string) {
+  const { store, leaseEnds, log, config } = office;
+  const leases = new Set<LeaseId>();
+  let credit = input.credit;
+  let open = true;
+  /** Set while claiming; `again` notes that something changed meanwhile, so that no wake-up is lost. */
+  let running: Promise<void> | undefined;
+  let again = false;
+
+  const claim = async (): Promise<boolean> => {
+    const limit = Math.min(credit, push_step);
+    const lease_ms = input.lease_ms ?? config.lease_ms;
+    const outcome = await store.deliveries.claim({ agent_id: input.agent_id, limit, lease_ms, actor });
+    if (outcome.outcome === "lease_limit" || outcome.deliveries.length === 0) return false;
+    for (const { lease_id } of outcome.deliveries) {
+      leases.add(lease_id);
+      leaseEnds.set(lease_id, () => {
+        leases.delete(lease_id);
+        credit += 1;
+        run();
+      });
+    }
+    credit -= outcome.deliveries.length;
+    if (open) push(outcome.deliveries);
+    return outcome.deliveries.length === limit;
+  };
+
+  const pumpAll = async () => {
+    do {
+      again = false;
+      while (open && credit > 0 && (await claim()));
+    } while (open && again && credit > 0);
+  };
+
+  const run = () => {
+    again = true;
+    if (running || !open || credit <= 0) return;
+    running = pumpAll()
+      .catch((error: unknown) => log.error({ error, agent_id: input.agent_id }, "cannot push mail; will try again"))
+      .finally(() => {
+        running = undefined;
+      });
+  };
+
+  return {
+    run,
+    addCredit(more: number) {
+      if (credit + leases.size + more > limits.credit) {
+        throw new BusError("invalid_input", `credit: at most ${limits.credit} deliveries may be outstanding`);
+      }
+      credit += more;
+      run();
+    },
+    async stop(): Promise<LeaseId[]> {
+      open = false;
+      await running;
+      return [...leases];
+    },
+  };
+}
