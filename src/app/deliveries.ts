@@ -1,5 +1,5 @@
 import { BusError } from "../contract/errors.ts";
-import type { AgentId, Delivery, DeliveryStatus, MessageId } from "../contract/messages.ts";
+import type { AgentId, Delivery, DeliveryStatus, LeaseId, MessageId } from "../contract/messages.ts";
 import { actorOf, requireAgent } from "./agents.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendDeathNotices } from "./notices.ts";
@@ -88,10 +88,7 @@ export function deliveryOperations(office: Office): DeliveryOperations {
     },
 
     async releaseLeases(leases, reason) {
-      if (leases.length === 0) return;
-      const woken = await deliveries.release(leases, reason);
-      for (const lease_id of leases) endLease(office, lease_id);
-      for (const agent_id of woken) office.announcer.wake(agent_id);
+      await release(office, leases, reason);
     },
   };
 }
@@ -124,11 +121,21 @@ async function claimNow({ store }: Office, claim: Claim): Promise<readonly Deliv
 
 /** Nobody is there to take them any more: others shall have them at once. */
 async function giveBack(office: Office, claimed: readonly Delivery[]): Promise<readonly Delivery[]> {
-  const leases = claimed.map((it) => it.lease_id);
-  for (const agent_id of await office.store.deliveries.release(leases, "the claimer had gone")) {
-    office.announcer.wake(agent_id);
-  }
+  await release(
+    office,
+    claimed.map((it) => it.lease_id),
+    "the claimer had gone; lease returned",
+  );
   return [];
+}
+
+/** Ends leases before their time and lets others have the messages. */
+export async function release(office: Office, leases: readonly LeaseId[], reason: string): Promise<void> {
+  if (leases.length === 0) return;
+  const { woken, deaths } = await office.store.deliveries.release(leases, reason);
+  for (const lease_id of leases) endLease(office, lease_id);
+  for (const agent_id of woken) office.announcer.wake(agent_id);
+  await sendDeathNotices(office, deaths);
 }
 
 /** Starts listening before the claim looks, so that mail which comes in between is not missed. */

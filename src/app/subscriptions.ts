@@ -2,8 +2,9 @@ import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import type { AgentId, Delivery, LeaseId } from "../contract/messages.ts";
 import { actorOf, requireAgent } from "./agents.ts";
+import { release } from "./deliveries.ts";
 import type { Call, SubscribeInput, Subscription } from "./mailroom.ts";
-import { endLease, type Office } from "./office.ts";
+import type { Office } from "./office.ts";
 
 /** Deliveries handed over at a time, so that one subscriber's large credit does not keep the others waiting. */
 const push_step = 64;
@@ -27,11 +28,7 @@ export async function subscribe(office: Office, input: SubscribeInput, push: Pus
     },
     async [Symbol.asyncDispose]() {
       stopListening();
-      const leases = await pump.stop();
-      if (leases.length === 0) return;
-      const woken = await office.store.deliveries.release(leases, "the subscriber's connection closed; lease returned");
-      for (const lease_id of leases) endLease(office, lease_id);
-      for (const woke of woken) office.announcer.wake(woke);
+      await release(office, await pump.stop(), "the subscriber's connection closed; lease returned");
     },
   };
 }
