@@ -106,11 +106,15 @@ export const settings = {
     maximum: 600_000,
     help: "How long a stopping server waits for what is under way.",
   },
-  log_level: { default: "info", help: "trace, debug, info, warn, error or silent." },
+  log_level: {
+    default: "info",
+    choices: ["trace", "debug", "info", "warn", "error", "silent"],
+    help: "Least level that is logged.",
+  },
 } as const satisfies Record<string, Setting>;
 
 export type Setting =
-  | { readonly default: string; readonly help: string }
+  | { readonly default: string; readonly choices?: readonly string[]; readonly help: string }
   | { readonly default: number; readonly minimum: number; readonly maximum: number; readonly help: string };
 
 export type SettingName = keyof typeof settings;
@@ -122,6 +126,9 @@ export type Config = Settings & { readonly retry: DeliveryPolicy["retry"] };
 
 type Source = Readonly<Record<string, string | undefined>>;
 
+/** A setting as it stands, and where its value came from: a flag, an environment variable, the config file, or `default`. */
+export type SettingInForce = { readonly value: string | number; readonly origin: string };
+
 /**
  * Reads the settings. @throws BusError `invalid_input` naming the setting, where it came from and what it may be.
  *
@@ -129,8 +136,22 @@ type Source = Readonly<Record<string, string | undefined>>;
  */
 export function loadConfig(flags: Source = {}, environment: Source = process.env): Config {
   const file = readConfigFile(flags["config"] ?? environment["HIVEPOST_CONFIG"]);
-  const values: Record<string, string | number> = {};
-  for (const name of Object.keys(settings) as SettingName[]) {
+  const inForce = settingsInForce(file, flags, environment);
+  const plain = Object.fromEntries(Object.entries(inForce).map(([name, { value }]) => [name, value])) as Settings;
+  return { ...plain, retry: retryOf(plain, file.values["retry"], file.name) };
+}
+
+/** Every setting with its origin, for people who wonder. @throws BusError `invalid_input`, as `loadConfig`. */
+export function explainConfig(
+  flags: Source = {},
+  environment: Source = process.env,
+): Readonly<Record<SettingName, SettingInForce>> {
+  return settingsInForce(readConfigFile(flags["config"] ?? environment["HIVEPOST_CONFIG"]), flags, environment);
+}
+
+function settingsInForce(file: ConfigFile, flags: Source, environment: Source): Record<SettingName, SettingInForce> {
+  const names = Object.keys(settings) as SettingName[];
+  const inForce = names.map((name): [SettingName, SettingInForce] => {
     const variable = `HIVEPOST_${name.toUpperCase()}`;
     const [given, origin] =
       flags[name] !== undefined
@@ -138,16 +159,27 @@ export function loadConfig(flags: Source = {}, environment: Source = process.env
         : environment[variable] !== undefined
           ? [environment[variable], variable]
           : [file.values[name], `${name} in ${file.name}`];
-    values[name] = given === undefined ? settings[name].default : checked(settings[name], given, origin);
-  }
-  const plain = values as Settings;
-  return { ...plain, retry: retryOf(plain, file.values["retry"], file.name) };
+    if (given === undefined) return [name, { value: settings[name].default, origin: "default" }];
+    const value = checked(settings[name], given, origin);
+    return [name, { value: name === "data_dir" ? toFolder(String(value)) : value, origin }];
+  });
+  return Object.fromEntries(inForce) as Record<SettingName, SettingInForce>;
+}
+
+/** Absolute, with `~` as a shell has it: a config file, or a flag written with `=`, sees no shell. */
+function toFolder(text: string): string {
+  return path.resolve(text.replace(/^~(?=$|[/\\])/, homedir()));
 }
 
 function checked(setting: Setting, given: unknown, origin: string): string | number {
   if (typeof setting.default === "string") {
-    if (typeof given === "string" && given !== "") return given;
-    throw new BusError("invalid_input", `${origin}: expected text, got ${JSON.stringify(given)}. ${setting.help}`);
+    const { choices } = setting as Extract<Setting, { default: string }>;
+    if (typeof given === "string" && (choices ? choices.includes(given) : given !== "")) return given;
+    const expected = choices ? `one of ${choices.join(", ")}` : "text";
+    throw new BusError(
+      "invalid_input",
+      `${origin}: expected ${expected}, got ${JSON.stringify(given)}. ${setting.help}`,
+    );
   }
   const value = typeof given === "string" && /^\d+$/.test(given) ? Number(given) : given;
   const { minimum, maximum } = setting as Extract<Setting, { default: number }>;
@@ -158,7 +190,9 @@ function checked(setting: Setting, given: unknown, origin: string): string | num
   );
 }
 
-function readConfigFile(named: string | undefined): { name: string; values: Readonly<Record<string, unknown>> } {
+type ConfigFile = { readonly name: string; readonly values: Readonly<Record<string, unknown>> };
+
+function readConfigFile(named: string | undefined): ConfigFile {
   const name = named ?? "hivepost.config.json";
   if (named === undefined && !existsSync(name)) return { name, values: {} };
   try {
