@@ -171,23 +171,31 @@ function toFolder(text: string): string {
   return path.resolve(text.replace(/^~(?=$|[/\\])/, homedir()));
 }
 
+type TextSetting = Extract<Setting, { default: string }>;
+type NumberSetting = Extract<Setting, { default: number }>;
+
 function checked(setting: Setting, given: unknown, origin: string): string | number {
-  if (typeof setting.default === "string") {
-    const { choices } = setting as Extract<Setting, { default: string }>;
-    if (typeof given === "string" && (choices ? choices.includes(given) : given !== "")) return given;
-    const expected = choices ? `one of ${choices.join(", ")}` : "text";
-    throw new BusError(
-      "invalid_input",
-      `${origin}: expected ${expected}, got ${JSON.stringify(given)}. ${setting.help}`,
-    );
-  }
+  const value = isText(setting) ? checkedText(setting, given) : checkedNumber(setting, given);
+  if (value !== undefined) return value;
+  const expected = isText(setting)
+    ? (setting.choices?.join(", ") ?? "some text")
+    : `a whole number from ${setting.minimum} to ${setting.maximum}`;
+  throw new BusError("invalid_input", `${origin}: expected ${expected}, got ${JSON.stringify(given)}. ${setting.help}`);
+}
+
+function isText(setting: Setting): setting is TextSetting {
+  return typeof setting.default === "string";
+}
+
+function checkedText({ choices }: TextSetting, given: unknown): string | undefined {
+  if (typeof given !== "string" || given === "") return undefined;
+  return choices === undefined || choices.includes(given) ? given : undefined;
+}
+
+function checkedNumber({ minimum, maximum }: NumberSetting, given: unknown): number | undefined {
   const value = typeof given === "string" && /^\d+$/.test(given) ? Number(given) : given;
-  const { minimum, maximum } = setting as Extract<Setting, { default: number }>;
-  if (typeof value === "number" && Number.isInteger(value) && value >= minimum && value <= maximum) return value;
-  throw new BusError(
-    "invalid_input",
-    `${origin}: expected a whole number from ${minimum} to ${maximum}, got ${JSON.stringify(given)}. ${setting.help}`,
-  );
+  if (typeof value !== "number" || !Number.isInteger(value)) return undefined;
+  return value >= minimum && value <= maximum ? value : undefined;
 }
 
 type ConfigFile = { readonly name: string; readonly values: Readonly<Record<string, unknown>> };
