@@ -1,0 +1,74 @@
+import type { FleetStore, KnownAgent } from "../../app/ports.ts";
+import { toTimestamp } from "../../base/time.ts";
+import type { AgentRegistration } from "../../contract/agents.ts";
+import type { AgentId } from "../../contract/messages.ts";
+import { type MemoryState, note } from "./state.ts";
+
+export function fleetStore(state: MemoryState): FleetStore {
+  return {
+    async putAgent(registration, actor) {
+      const taken = findTakenName(state, registration);
+      if (taken) return { outcome: "alias_taken", ...taken };
+      const { agent_id } = registration;
+      const agent = enroll(state, registration);
+      state.agents.set(agent_id, agent);
+      note(state, { event: "agent_registered", actor, agent_id });
+      return { outcome: "registered", agent };
+    },
+
+    async agent(name) {
+      return findAgent(state, name);
+    },
+
+    async agents({ capability, group }) {
+      return [...state.agents.values()]
+        .filter((it) => capability === undefined || it.capabilities.some(({ name }) => name === capability))
+        .filter((it) => group === undefined || it.groups.includes(group))
+        .sort((a, b) => (a.agent_id < b.agent_id ? -1 : 1));
+    },
+
+    async removeAgent(agent_id, actor) {
+      const removed = state.agents.delete(agent_id);
+      if (removed) note(state, { event: "agent_removed", actor, agent_id });
+      return removed;
+    },
+
+    async touchAgent({ agent_id, ...said }) {
+      const known = state.agents.get(agent_id);
+      if (!known) return undefined;
+      const agent = { ...known, ...said, last_seen_ms: state.clock.elapsed() };
+      state.agents.set(agent_id, agent);
+      return agent;
+    },
+  };
+}
+
+function findAgent(state: MemoryState, name: AgentId): KnownAgent | undefined {
+  return state.agents.get(name) ?? [...state.agents.values()].find((it) => it.aliases.includes(name));
+}
+
+function findTakenName(
+  state: MemoryState,
+  { agent_id, aliases = [] }: AgentRegistration,
+): { alias: AgentId; by: AgentId } | undefined {
+  for (const alias of [agent_id, ...aliases]) {
+    const by = findAgent(state, alias)?.agent_id;
+    if (by && by !== agent_id) return { alias, by };
+  }
+  return undefined;
+}
+
+function enroll(state: MemoryState, registration: AgentRegistration): KnownAgent {
+  const { agent_id, capabilities = [], groups = [], aliases = [], metadata = {}, ...rest } = registration;
+  return {
+    ...rest,
+    agent_id,
+    capabilities,
+    groups,
+    aliases: [...new Set(aliases)].filter((it) => it !== agent_id),
+    metadata,
+    registered_at: state.agents.get(agent_id)?.registered_at ?? toTimestamp(state.clock.now()),
+    status: "available",
+    last_seen_ms: state.clock.elapsed(),
+  };
+}
