@@ -203,7 +203,11 @@ export type HistoryStore = {
   deadLetters(query: { agent_id?: AgentId; limit: number; after?: number }): Promise<Page<DeadLetter>>;
   /** Stores as acknowledged; never delivered. False for an id that is already there. */
   import(messages: readonly Import[]): Promise<readonly boolean[]>;
-  /** Forgets messages accepted before `before_ms` whose every delivery has ended; at most `limit`. Returns how many. */
+  /**
+   * Forgets messages accepted before `before_ms` with which nothing has happened since then and whose every delivery has
+   * ended, unless their idempotency key is still remembered; at most `limit`. Their ledgers go with them, and so do other
+   * events from before. Returns how many messages.
+   */
   prune(before_ms: number, limit: number): Promise<number>;
 };
 

@@ -181,8 +181,9 @@ function greatest(numbers: readonly number[]): number | undefined {
 
 function prune(state: MemoryState, before_ms: number, limit: number): number {
   state.kept_since_ms = Math.max(before_ms, state.kept_since_ms ?? before_ms);
+  const younger = new Set(state.events.filter((it) => Date.parse(it.at) >= before_ms).map((it) => it.message_id));
   const forgotten = inOrderOfPosition(state)
-    .filter((it) => it.accepted_ms < before_ms && !isKeyRemembered(state, it))
+    .filter((it) => it.accepted_ms < before_ms && !isKeyRemembered(state, it) && !younger.has(it.said.id))
     .filter((it) => inState(it.deliveries, "acknowledged", "dead").length === it.deliveries.length)
     .slice(0, limit);
   for (const message of forgotten) {
@@ -197,7 +198,7 @@ function prune(state: MemoryState, before_ms: number, limit: number): number {
 /** Forgets what is older, but for the ledgers of messages that are kept: `why` must explain those from the start. */
 function forgetEvents(state: MemoryState, before_ms: number): void {
   const isForgotten = ({ at, message_id }: StoredEvent) =>
-    Date.parse(at) < before_ms && !(message_id && state.messages.has(message_id));
+    message_id ? !state.messages.has(message_id) : Date.parse(at) < before_ms;
   const last = state.events.findLast(isForgotten);
   state.events = state.events.filter((it) => !isForgotten(it));
   state.forgotten_event_position = Math.max(state.forgotten_event_position, last?.position ?? 0);
