@@ -1,4 +1,4 @@
-import type { Clock } from "../base/clock.ts";
+import type { Clock, StartTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { createUuidV7, type RandomBytes } from "../base/uuid.ts";
 import type { Config } from "../config.ts";
@@ -26,6 +26,8 @@ export type MailroomOptions = {
   readonly randomBytes: RandomBytes;
   readonly log: Log;
   readonly version: string;
+  /** What wakes the bus when time has passed; the real thing unless a simulation owns the clock. */
+  readonly startTimer?: StartTimer;
 };
 
 /** The bus in this process. It keeps time until it is disposed; the store stays its owner's. */
@@ -34,6 +36,7 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
   const office: Office = {
     store,
     clock,
+    startTimer: options.startTimer ?? startRealTimer,
     config,
     log,
     newId: createUuidV7(clock.now, randomBytes),
@@ -60,4 +63,9 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
       await maintenance[Symbol.asyncDispose]();
     },
   };
+}
+
+function startRealTimer(delay_ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delay_ms);
+  return () => clearTimeout(timer);
 }

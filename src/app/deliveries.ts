@@ -142,12 +142,12 @@ export async function release(office: Office, leases: readonly LeaseId[], reason
 function waitForMail(office: Office, agent_id: AgentId, deadline_ms: number, signal: AbortSignal | undefined) {
   const { promise: came, resolve } = Promise.withResolvers<void>();
   const stopListening = office.announcer.onMail(agent_id, resolve);
-  const timer = setTimeout(resolve, Math.max(0, deadline_ms - office.clock.elapsed()));
+  const cancelTimer = office.startTimer(Math.max(0, deadline_ms - office.clock.elapsed()), resolve);
   const onAbort = () => resolve();
   signal?.addEventListener("abort", onAbort, { once: true });
   const stop = () => {
     stopListening();
-    clearTimeout(timer);
+    cancelTimer();
     signal?.removeEventListener("abort", onAbort);
   };
   return { came, stop };

@@ -10,7 +10,7 @@ const prune_every_ms = 60_000;
 /** Does what time brings: ends leases, releases scheduled mail, buries the expired, forgets the old. */
 export function startMaintenance(office: Office): AsyncDisposable {
   let open = true;
-  let timer: NodeJS.Timeout | undefined;
+  let cancelTimer: () => void;
   let running: Promise<void> = Promise.resolve();
   let pruned_at_ms = office.clock.elapsed();
 
@@ -23,7 +23,7 @@ export function startMaintenance(office: Office): AsyncDisposable {
     return next_due_ms;
   };
   const schedule = (delay_ms: number) => {
-    timer = setTimeout(() => {
+    cancelTimer = office.startTimer(delay_ms, () => {
       running = look()
         .catch((error: unknown): undefined => {
           office.log.error({ error }, "maintenance failed; will try again");
@@ -31,14 +31,14 @@ export function startMaintenance(office: Office): AsyncDisposable {
         .then((next_due_ms = tick_ms) => {
           if (open) schedule(Math.max(1, Math.min(tick_ms, next_due_ms)));
         });
-    }, delay_ms);
+    });
   };
   schedule(tick_ms);
 
   return {
     async [Symbol.asyncDispose]() {
       open = false;
-      clearTimeout(timer);
+      cancelTimer();
       await running;
     },
   };

@@ -1,4 +1,4 @@
-import type { Clock } from "../base/clock.ts";
+import type { Clock, StartTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import type { LeaseId } from "../contract/messages.ts";
@@ -10,6 +10,7 @@ import type { Store } from "./ports.ts";
 export type Office = {
   readonly store: Store;
   readonly clock: Clock;
+  readonly startTimer: StartTimer;
   readonly config: Config;
   readonly newId: () => string;
   readonly log: Log;

@@ -12,3 +12,6 @@ export type Clock = {
 };
 
 export const systemClock: Clock = { now: () => Date.now(), elapsed: () => performance.now() };
+
+/** Calls back once, after at least so long, unless the returned function is called first. Whoever owns the clock owns these. */
+export type StartTimer = (delay_ms: number, callback: () => void) => () => void;
