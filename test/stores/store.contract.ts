@@ -1,0 +1,29 @@
+import { describe } from "node:test";
+import { conversationContract } from "./conversations.contract.ts";
+import { failureContract } from "./failures.contract.ts";
+import { fleetContract } from "./fleet.contract.ts";
+import { historyContract } from "./history.contract.ts";
+import { importContract } from "./import.contract.ts";
+import { leaseContract } from "./leases.contract.ts";
+import type { OpenStore } from "./opened.ts";
+import { publishContract } from "./publish.contract.ts";
+import { retentionContract } from "./retention.contract.ts";
+
+/**
+ * Everything that a store promises, a test per rule. Call it once per kind of store:
+ * `storeContract("SQLite store", ({ clock, policy }) => openSqliteStore({ folder: aFreshFolder(), clock, policy, … }))`.
+ *
+ * @param open Opens an empty store; disposing the store frees what it used.
+ */
+export function storeContract(name: string, open: OpenStore): void {
+  describe(name, { concurrency: false }, () => {
+    publishContract(open);
+    conversationContract(open);
+    leaseContract(open);
+    failureContract(open);
+    historyContract(open);
+    importContract(open);
+    retentionContract(open);
+    fleetContract(open);
+  });
+}
