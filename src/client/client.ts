@@ -1,11 +1,10 @@
 import { type Client, type ConnectOptions, createClient } from "./remote-bus.ts";
 import { openNodeSocket } from "./socket-node.ts";
 
-export type { BusError, ErrorCode } from "../contract/errors.ts";
 export type { Follower } from "./follow.ts";
 export type { CallOptions, Client, ConnectOptions } from "./remote-bus.ts";
 export type { Subscription } from "./subscription.ts";
-export { type HandlerContext, type MessageHandler, Reject, type Worker, type WorkerOptions } from "./worker.ts";
+export type { HandlerContext, MessageHandler, Worker, WorkerOptions } from "./worker.ts";
 
 /**
  * The bus of a server, from Node. Connects when first used.

@@ -1,10 +1,11 @@
 import { systemClock } from "../base/clock.ts";
 import { createUuidV7 } from "../base/uuid.ts";
 import type { Delivery } from "../contract/messages.ts";
-import type { Bus, Output } from "../contract/operations.ts";
+import type { Input, Output } from "../contract/operations.ts";
 import { type OperationName, operationNames } from "../contract/routes.ts";
 import { type Connection, type ConnectionOptions, createConnection } from "./connection.ts";
 import { type Follower, type FollowHandler, type FollowInput, follow } from "./follow.ts";
+import type { Plain } from "./plain.ts";
 import type { OpenSocket } from "./socket.ts";
 import {
   abandonSubscriptions,
@@ -36,12 +37,17 @@ export type CallOptions = {
   readonly timeout_ms?: number;
 };
 
+/** The bus of the contract; every method takes plain text where the contract has ids. */
+export type RemoteBus = {
+  readonly [Name in OperationName]: (input: Plain<Input<Name>>, options?: CallOptions) => Promise<Output<Name>>;
+};
+
 /**
  * The bus across the network. One connection, made when first needed and again whenever it was lost; requests are
  * pipelined. What was sent and not answered is sent again if that can do no harm: messages get their ids here, so that a
  * second sending of the same one changes nothing.
  */
-export type Client = Bus<[options?: CallOptions]> &
+export type Client = RemoteBus &
   AsyncDisposable & {
     /**
      * Pushes an agent's mail to `handler`, also after a reconnect; acknowledge or reject each delivery to get more.
@@ -116,7 +122,7 @@ function baseUrl(url: string): string {
 type Fields = Readonly<Record<string, unknown>>;
 
 /** One method per operation, read off the routes: adding an operation to the contract adds it here. */
-function createRemoteBus(connection: Connection, request_timeout_ms: number): Bus<[options?: CallOptions]> {
+function createRemoteBus(connection: Connection, request_timeout_ms: number): RemoteBus {
   async function call(op: OperationName, input: Fields = {}, { signal, timeout_ms }: CallOptions = {}) {
     const wait_ms = typeof input["wait_ms"] === "number" ? input["wait_ms"] : 0;
     return await connection.request(op, withIds(op, input), {
@@ -128,7 +134,7 @@ function createRemoteBus(connection: Connection, request_timeout_ms: number): Bu
   }
   const methods = Object.fromEntries(operationNames.map((op) => [op, call.bind(undefined, op)]));
   // The methods of the table under their names, with the server's word for what they answer.
-  return methods as unknown as Bus<[options?: CallOptions]>;
+  return methods as unknown as RemoteBus;
 }
 
 /** Names new messages here, once, so that sending them again after a lost connection cannot duplicate them. */

@@ -1,0 +1,30 @@
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
+import { BusError } from "../contract/errors.ts";
+
+export type ServerSettings = {
+  /** Else `HIVEPOST_URL`, else http://127.0.0.1:4483. */
+  readonly url?: string;
+  /** Else `HIVEPOST_TOKEN`, else the file `HIVEPOST_TOKEN_FILE`, else `admin.token` of the hive's folder. */
+  readonly token?: string;
+};
+
+const default_url = "http://127.0.0.1:4483";
+
+/** Where the server is and what to show it. @throws BusError `unauthenticated` where no token is to be found. */
+export function findServer(
+  given: ServerSettings,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): { url: string; token: string } {
+  const url = given.url ?? environment["HIVEPOST_URL"] ?? default_url;
+  const token = given.token ?? environment["HIVEPOST_TOKEN"];
+  if (token) return { url, token: token.trim() };
+  const folder = environment["HIVEPOST_DATA_DIR"] ?? path.join(homedir(), ".hivepost");
+  const file = environment["HIVEPOST_TOKEN_FILE"] ?? path.join(folder, "admin.token");
+  if (existsSync(file)) return { url, token: readFileSync(file, "utf8").trim() };
+  throw new BusError(
+    "unauthenticated",
+    `no token: there is no file ${file}; set HIVEPOST_TOKEN or HIVEPOST_TOKEN_FILE, or start a server with: hivepost serve`,
+  );
+}
