@@ -95,17 +95,13 @@ export function deliveryOperations(office: Office): DeliveryOperations {
 
 /** The best ready deliveries; if there are none, waits up to `wait_ms` for some, or until the caller has gone. */
 async function claimOrWait(office: Office, claim: Claim, wait_ms: number, call: Call): Promise<readonly Delivery[]> {
-  const deadline_ms = office.clock.elapsed() + wait_ms;
+  // Listening starts before the claim looks, so that mail which comes in between is not missed.
+  using mail = waitForMail(office, claim.agent_id, wait_ms, call.signal);
   for (;;) {
-    const mail = waitForMail(office, claim.agent_id, deadline_ms, call.signal);
-    try {
-      const claimed = await claimNow(office, claim);
-      if (claimed.length > 0 && call.signal?.aborted) return await giveBack(office, claimed);
-      if (claimed.length > 0 || call.signal?.aborted || office.clock.elapsed() >= deadline_ms) return claimed;
-      await mail.came;
-    } finally {
-      mail.stop();
-    }
+    const claimed = await claimNow(office, claim);
+    if (claimed.length > 0 && call.signal?.aborted) return await giveBack(office, claimed);
+    if (claimed.length > 0 || mail.isOver()) return claimed;
+    await mail.next();
   }
 }
 
@@ -138,19 +134,34 @@ export async function release(office: Office, leases: readonly LeaseId[], reason
   await sendDeathNotices(office, deaths);
 }
 
-/** Starts listening before the claim looks, so that mail which comes in between is not missed. */
-function waitForMail(office: Office, agent_id: AgentId, deadline_ms: number, signal: AbortSignal | undefined) {
-  const { promise: came, resolve } = Promise.withResolvers<void>();
-  const stopListening = office.announcer.onMail(agent_id, resolve);
-  const cancelTimer = office.startTimer(Math.max(0, deadline_ms - office.clock.elapsed()), resolve);
-  const onAbort = () => resolve();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const stop = () => {
-    stopListening();
-    cancelTimer();
-    signal?.removeEventListener("abort", onAbort);
+/** Wake-ups for one waiting claim, until its time is over or its caller has gone. */
+function waitForMail({ announcer }: Office, agent_id: AgentId, wait_ms: number, signal: AbortSignal | undefined) {
+  let over = wait_ms === 0;
+  let came = false;
+  let wake: () => void = () => undefined;
+  const end = () => {
+    over = true;
+    wake();
   };
-  return { came, stop };
+  const stopListening = announcer.onMail(agent_id, () => {
+    came = true;
+    wake();
+  });
+  const timer = wait_ms > 0 ? setTimeout(end, wait_ms) : undefined;
+  signal?.addEventListener("abort", end, { once: true });
+  return {
+    isOver: () => over || signal?.aborted === true,
+    /** Resolves once there may be mail that the last claim did not see, or the wait is over. */
+    async next() {
+      if (!came && !over) await new Promise<void>((resolve) => (wake = resolve));
+      came = false;
+    },
+    [Symbol.dispose]() {
+      stopListening();
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+    },
+  };
 }
 
 async function redriveAll(

@@ -58,7 +58,7 @@ const Acknowledged = Type.Object(
   strict,
 );
 
-const SearchQuery = Type.Object(
+const SearchFields = Type.Object(
   {
     participant: Type.Optional(AgentId),
     with: Type.Optional(AgentId),
@@ -81,6 +81,11 @@ const SearchQuery = Type.Object(
     description: "`metadata.<path>` asks for an equal scalar at that path, e.g. `metadata.ticket=42`.",
   },
 );
+
+type SearchQuery = Static<typeof SearchFields> & {
+  readonly [field: `metadata.${string}`]: string | number | boolean;
+};
+const SearchQuery = Type.Unsafe<SearchQuery>(SearchFields);
 
 /** Everything the bus can do. REST, OpenAPI, MCP, the CLI, the client and the guard are read off this table. */
 export const operations = {

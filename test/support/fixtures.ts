@@ -85,9 +85,11 @@ export function aPublication(overrides: Partial<Publication> = {}): Publication 
   };
 }
 
-/** The settings of a server that was told nothing, whatever stands in this process's environment. */
-export function testConfig(overrides: Partial<Config> = {}): Config {
-  return { ...loadConfig({}, {}), ...overrides };
+/** The settings of a server that was told no more than this, whatever stands in this process's environment. */
+export function testConfig({ retry, ...settings }: Partial<Config> = {}): Config {
+  const flags = Object.entries(settings).map(([name, value]) => [name, String(value)]);
+  const config = loadConfig(Object.fromEntries(flags), {});
+  return retry ? { ...config, retry } : config;
 }
 
 /** The delivery rules of `testConfig()`. */
