@@ -1,0 +1,71 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+
+/** A Hivepost server in a process and a data folder of its own; disposing of it stops it and removes the folder. */
+export type Hivepost = AsyncDisposable & {
+  readonly url: string;
+  readonly token: string;
+  readonly pid: number;
+  readonly folder: string;
+};
+
+const program = path.join(import.meta.dirname, "../../bin/hivepost.js");
+const patience_ms = 20_000;
+
+/**
+ * @param flags Of `hivepost serve`, e.g. `--inbox-depth`.
+ * @param wrapper A command to run the server under, e.g. `strace -f`.
+ */
+export async function startHivepost(flags: readonly string[] = [], wrapper: readonly string[] = []): Promise<Hivepost> {
+  const folder = mkdtempSync(path.join(tmpdir(), "hivepost-bench-"));
+  const nodeFlags = (process.env["BENCH_NODE_FLAGS"] ?? "").split(" ").filter(Boolean);
+  const serve = [program, "serve", "--port", "0", "--data-dir", folder, "--log-level", "warn", ...flags];
+  const [command = "", ...rest] = [...wrapper, process.execPath, ...nodeFlags, ...serve];
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"] });
+  const url = await listeningUrl(child);
+  const token = readFileSync(path.join(folder, "admin.token"), "utf8").trim();
+  const pid = wrapper.length > 0 ? childOf(child.pid ?? 0) : (child.pid ?? 0);
+  return {
+    url,
+    token,
+    pid,
+    folder,
+    async [Symbol.asyncDispose]() {
+      await stop(child, pid);
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+async function listeningUrl(child: ChildProcess): Promise<string> {
+  if (!child.stdout) throw new Error("the server has no standard output");
+  const timer = setTimeout(() => child.kill("SIGKILL"), patience_ms);
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const url = /listening on (http:\S+)/.exec(line)?.[1];
+      if (url) return url;
+    }
+    throw new Error(`the server ended, or said nothing for ${patience_ms} ms, before it listened`);
+  } finally {
+    clearTimeout(timer);
+    child.stdout.resume();
+  }
+}
+
+async function stop(child: ChildProcess, pid: number): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) {
+    throw new Error(`the server ended by itself: ${child.exitCode ?? child.signalCode}`);
+  }
+  const ended = once(child, "exit");
+  process.kill(pid, "SIGTERM");
+  await ended;
+}
+
+/** The server itself, where the process we started is a wrapper around it. */
+function childOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]);
+}
