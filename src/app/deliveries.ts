@@ -135,7 +135,12 @@ export async function release(office: Office, leases: readonly LeaseId[], reason
 }
 
 /** Wake-ups for one waiting claim, until its time is over or its caller has gone. */
-function waitForMail({ announcer }: Office, agent_id: AgentId, wait_ms: number, signal: AbortSignal | undefined) {
+function waitForMail(
+  { announcer, startTimer }: Office,
+  agent_id: AgentId,
+  wait_ms: number,
+  signal: AbortSignal | undefined,
+) {
   let over = wait_ms === 0;
   let came = false;
   let wake: () => void = () => undefined;
@@ -147,7 +152,7 @@ function waitForMail({ announcer }: Office, agent_id: AgentId, wait_ms: number, 
     came = true;
     wake();
   });
-  const timer = wait_ms > 0 ? setTimeout(end, wait_ms) : undefined;
+  const cancelTimer = over ? undefined : startTimer(wait_ms, end);
   signal?.addEventListener("abort", end, { once: true });
   return {
     isOver: () => over || signal?.aborted === true,
@@ -158,7 +163,7 @@ function waitForMail({ announcer }: Office, agent_id: AgentId, wait_ms: number, 
     },
     [Symbol.dispose]() {
       stopListening();
-      clearTimeout(timer);
+      cancelTimer?.();
       signal?.removeEventListener("abort", end);
     },
   };
