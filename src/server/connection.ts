@@ -1,0 +1,173 @@
+import type { Duplex } from "node:stream";
+import type { WebSocket } from "ws";
+import type { Caller } from "../app/mailroom.ts";
+import { createConnectionMail } from "./connection-mail.ts";
+import { createFrameWriter } from "./frame-writer.ts";
+import { createLoad } from "./load.ts";
+import { createOpenLeases } from "./open-leases.ts";
+import { createOutbound, type Outbound } from "./outbound.ts";
+import { FrameError, type ReceivedFrame, readFrame } from "./request-frame.ts";
+import { type Link, type StreamOffice, serveRequest } from "./stream-request.ts";
+
+/** One open WebSocket. */
+export type Connection = {
+  readonly subscriptions: number;
+  /** Called at a steady pace: asks a silent other side whether it is there, and closes one that has gone. */
+  checkAlive(): void;
+  /** Refuses new requests, finishes those under way, gives the leases back and says good-bye. */
+  stop(): Promise<void>;
+  terminate(): void;
+  /** Resolves when the connection is closed and its leases are given back. */
+  readonly closed: Promise<void>;
+};
+
+/** Bytes not yet taken by the other side above which nothing more is pushed to it or read from it. */
+const behind_bytes = 1_024 * 1_024;
+/** Requests under way above which no more are read. */
+const most_in_flight = 4_096;
+/** Bytes of requests under way above which no more are read. */
+const most_in_flight_bytes = 32 * 1_024 * 1_024;
+/** How long the other side has to answer a close frame before its socket is destroyed. */
+const close_ms = 2_000;
+/** Silent checks in a row after which the other side counts as gone. */
+const most_missed = 2;
+
+/** RFC 6455, section 7.4.1, and its registry. */
+const closeCode = { going_away: 1001, not_text: 1003, not_json: 1007, too_slow: 1013 } as const;
+
+/** The connection as this file knows it. */
+type Live = Link & {
+  readonly ws: WebSocket;
+  readonly outbound: Outbound;
+  readonly gone: AbortController;
+  heard: boolean;
+  missed: number;
+};
+
+/** Speaks `hivepost.v1` over an open WebSocket until it closes. */
+export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, office: StreamOffice): Connection {
+  const live = createLive(ws, socket, caller, office);
+  const { promise: closed, resolve: onClosed } = Promise.withResolvers<void>();
+  ws.on("message", (bytes: Buffer, isBinary) => receive(live, bytes, isBinary));
+  ws.on("pong", () => {
+    live.heard = true;
+  });
+  // The library answers a violation of the WebSocket protocol with the right close code by itself.
+  ws.on("error", (error) => office.log.debug({ reason: error.message, actor: caller.actor }, "stream broke"));
+  ws.on("close", () => void cleanUp(live).finally(onClosed));
+  socket.on("drain", () => {
+    live.heard = true;
+    live.outbound.drained();
+    readOn(live);
+  });
+  return {
+    get subscriptions() {
+      return live.mail.subscriptions;
+    },
+    checkAlive: () => checkAlive(live),
+    terminate: () => ws.terminate(),
+    closed,
+    async stop() {
+      live.stopping = true;
+      live.gone.abort();
+      await live.load.idle();
+      await giveBack(live);
+      close(live, closeCode.going_away, "the server is stopping");
+      await closed;
+    },
+  };
+}
+
+function createLive(ws: WebSocket, socket: Duplex, caller: Caller, office: StreamOffice): Live {
+  const gone = new AbortController();
+  const writer = createFrameWriter(socket);
+  const waitingCall = { caller, signal: gone.signal };
+  const outbound = createOutbound({
+    writer,
+    isBehind: () => writer.waiting_bytes > behind_bytes,
+    onOverflow: () => close(live, closeCode.too_slow, "deliveries pile up: read faster, or give less credit"),
+  });
+  const mail = createConnectionMail({ mailroom: office.mailroom, call: waitingCall, outbound });
+  const live: Live = {
+    office,
+    ws,
+    caller,
+    writer,
+    outbound,
+    mail,
+    gone,
+    waitingCall,
+    call: { caller },
+    leases: createOpenLeases(office.clock.now),
+    load: createLoad(() => readOn(live)),
+    stopping: false,
+    heard: true,
+    missed: 0,
+  };
+  return live;
+}
+
+function receive(live: Live, bytes: Buffer, isBinary: boolean): void {
+  live.heard = true;
+  const frame = isBinary ? undefined : readOrRefuse(live, bytes);
+  if (isBinary) close(live, closeCode.not_text, "frames are JSON as text");
+  if (frame) serveRequest(live, frame, bytes.length);
+  if (isOverloaded(live)) live.ws.pause();
+}
+
+function readOrRefuse(live: Live, bytes: Buffer): ReceivedFrame | undefined {
+  try {
+    return readFrame(bytes);
+  } catch (error) {
+    if (!(error instanceof FrameError)) throw error;
+    const { id, code, message, unreadable } = error;
+    live.writer.send(JSON.stringify({ id, ok: false, error: { code, message } }));
+    live.office.metrics.observe("unknown", code, 0);
+    if (unreadable) close(live, closeCode.not_json, "frames are JSON");
+    return undefined;
+  }
+}
+
+function isOverloaded({ writer, load }: Live): boolean {
+  return writer.waiting_bytes > behind_bytes || load.count > most_in_flight || load.bytes > most_in_flight_bytes;
+}
+
+function readOn(live: Live): void {
+  if (live.ws.isPaused && !isOverloaded(live)) live.ws.resume();
+}
+
+/** A paused connection is not heard because nobody listens; there, only unsent bytes that stay unsent count as silence. */
+function checkAlive(live: Live): void {
+  if (live.ws.isPaused && live.writer.waiting_bytes === 0) live.heard = true;
+  live.missed = live.heard ? 0 : live.missed + 1;
+  live.heard = false;
+  if (live.missed >= most_missed) live.ws.terminate();
+  else if (!live.ws.isPaused) live.ws.ping();
+}
+
+function close({ ws, writer }: Live, code: number, reason: string): void {
+  writer.flush();
+  ws.close(code, reason);
+  setTimeout(() => ws.terminate(), close_ms).unref();
+}
+
+async function cleanUp(live: Live): Promise<void> {
+  live.gone.abort();
+  await giveBack(live);
+  // What was still being claimed when the connection broke comes back only now.
+  await live.load.idle();
+  await giveBack(live);
+}
+
+async function giveBack({ mail, leases, office, caller }: Live): Promise<void> {
+  try {
+    await mail.end();
+    const claimed = leases.takeAll();
+    if (claimed.length > 0) {
+      await office.mailroom.releaseLeases(claimed, "the claimer's connection closed; lease returned");
+    }
+  } catch (error) {
+    // The leases end by themselves in time.
+    office.log.error({ err: error, actor: caller.actor }, "cannot give back the leases of a closed connection");
+  }
+}

@@ -1,0 +1,176 @@
+import type { Agent } from "../contract/agents.ts";
+import type { Conversation } from "../contract/conversations.ts";
+import type {
+  AgentId,
+  ConversationId,
+  Cursor,
+  DeliveryStatus,
+  LeaseId,
+  Message,
+  MessageId,
+} from "../contract/messages.ts";
+import type { Input, Output } from "../contract/operations.ts";
+import type { OperationName } from "../contract/routes.ts";
+
+type Example<Name extends OperationName> = { readonly input: Input<Name>; readonly output: Output<Name> };
+
+const ada = "ada" as AgentId;
+const bob = "bob" as AgentId;
+const message_id = "019b8d4e-7c00-7a31-9f1e-5b2c8d6e4f10" as MessageId;
+const conversation_id = "019b8d4e-7c00-7a32-8b5d-0c1d2e3f4a5b" as ConversationId;
+const lease_id = "7f3a-000000000001" as LeaseId;
+const cursor = "eyJhZnRlciI6NDJ9" as Cursor;
+const sent_at = "2026-01-05T09:00:00.000Z";
+const claimed_at = "2026-01-05T09:00:02.000Z";
+const lease_expires_at = "2026-01-05T09:00:32.000Z";
+
+const message: Message = {
+  id: message_id,
+  from_agent: ada,
+  to_agent: bob,
+  content: "The build is red since 4f2e1c. Can you look at it?",
+  priority: "high",
+  timestamp: sent_at,
+  acknowledged: false,
+  conversation_id,
+  message_type: "question",
+  metadata: { ticket: 42 },
+  when: "turn",
+  offline: "hold",
+};
+const conversation: Conversation = {
+  id: conversation_id,
+  participants: [ada, bob],
+  created_at: sent_at,
+  last_activity: sent_at,
+  status: "active",
+};
+const agent: Agent = {
+  agent_id: bob,
+  capabilities: [{ name: "typescript", level: 8 }],
+  groups: ["backend"],
+  aliases: [],
+  metadata: {},
+  registered_at: "2026-01-05T08:55:00.000Z",
+  status: "available",
+  health: "alive",
+  last_seen_at: claimed_at,
+};
+const leased: DeliveryStatus = { message_id, agent_id: bob, state: "leased", attempt: 1, lease_id, lease_expires_at };
+const depth = { ready: 0, scheduled: 0, leased: 0, held: 0 };
+
+/** One realistic call of each operation, for the documentation. A test holds them to the schemas. */
+export const examples: { readonly [Name in OperationName]: Example<Name> } = {
+  sendMessage: {
+    input: {
+      to_agent: bob,
+      content: message.content,
+      priority: "high",
+      message_type: "question",
+      metadata: { ticket: 42 },
+    },
+    output: message,
+  },
+  sendMessages: {
+    input: {
+      messages: [
+        { to_agent: bob, content: "One." },
+        { to: { group: "backend" }, content: "Two." },
+      ],
+    },
+    output: {
+      results: [
+        { ok: true, message: { ...message, content: "One.", priority: "normal", message_type: "task", metadata: {} } },
+        { ok: false, error: { code: "group_empty", message: "no agent is in the group backend" } },
+      ],
+    },
+  },
+  importMessages: {
+    input: {
+      messages: [{ from_agent: ada, to_agent: bob, content: "Said before.", timestamp: "2025-12-24T18:00:00.000Z" }],
+    },
+    output: { imported: 1, already_present: 0 },
+  },
+  claimMessages: {
+    input: { agent_id: bob, limit: 10, wait_ms: 30_000 },
+    output: { deliveries: [{ message, agent_id: bob, lease_id, lease_expires_at, attempt: 1 }] },
+  },
+  acknowledgeMessages: {
+    input: { acknowledgements: [{ message_id, lease_id }] },
+    output: { results: [{ message_id, acknowledged: true }] },
+  },
+  acknowledgeMessage: { input: { message_id, lease_id }, output: { acknowledged: true } },
+  rejectMessage: {
+    input: { message_id, lease_id, reason: "needs a machine with a GPU", delay_ms: 60_000 },
+    output: {
+      message_id,
+      agent_id: bob,
+      state: "scheduled",
+      attempt: 1,
+      available_at: "2026-01-05T09:01:02.000Z",
+      reason: "needs a machine with a GPU",
+    },
+  },
+  extendLease: {
+    input: { message_id, lease_id, lease_ms: 120_000 },
+    output: { ...leased, lease_expires_at: "2026-01-05T09:02:20.000Z" },
+  },
+  recordEvidence: { input: { message_id, lease_id, event: "seen" }, output: leased },
+  getMessage: {
+    input: { message_id },
+    output: {
+      ...message,
+      deliveries: [leased],
+      ledger: [
+        { at: sent_at, event: "accepted", actor: "ada" },
+        { at: sent_at, event: "ready", actor: "ada", agent_id: bob },
+        { at: claimed_at, event: "leased", actor: "bob", agent_id: bob },
+      ],
+    },
+  },
+  searchMessages: {
+    input: { participant: ada, q: "build red", "metadata.ticket": "42", limit: 50 } as Input<"searchMessages">,
+    output: { messages: [message], next_cursor: cursor },
+  },
+  createConversation: { input: { participants: [ada, bob] }, output: conversation },
+  listConversations: { input: { participant: ada, status: "active" }, output: { conversations: [conversation] } },
+  getConversation: { input: { conversation_id }, output: conversation },
+  updateConversation: {
+    input: { conversation_id, status: "archived" },
+    output: { ...conversation, status: "archived" },
+  },
+  getInbox: {
+    input: { agent_id: bob },
+    output: {
+      agent_id: bob,
+      depth: { urgent: depth, high: { ...depth, leased: 1 }, normal: depth, low: depth },
+      total: 1,
+      dead: 0,
+      limit: 10_000,
+      oldest_age_ms: 20_000,
+      next_lease_expires_at: lease_expires_at,
+      explanation: ["1 leased and not yet acknowledged; the next lease ends in 12 s."],
+    },
+  },
+  listDeadLetters: {
+    input: { agent_id: bob, limit: 50 },
+    output: {
+      dead_letters: [
+        { message, agent_id: bob, attempt: 5, reason: "no attempts left", died_at: "2026-01-05T09:20:00.000Z" },
+      ],
+    },
+  },
+  redriveDeadLetters: { input: { agent_id: bob }, output: { redriven: 1, message_ids: [message_id] } },
+  registerAgent: {
+    input: { agent_id: bob, capabilities: [{ name: "typescript", level: 8 }], groups: ["backend"] },
+    output: agent,
+  },
+  listAgents: { input: { capability: "typescript", health: "alive" }, output: { agents: [agent] } },
+  getAgent: { input: { agent_id: bob }, output: agent },
+  removeAgent: { input: { agent_id: bob }, output: { removed: true, dead: 0 } },
+  heartbeat: {
+    input: { agent_id: bob, status: "busy", load: 0.7, current_task: "reviewing #42" },
+    output: { ...agent, status: "busy", load: 0.7, current_task: "reviewing #42" },
+  },
+  health: { input: {}, output: { status: "ok" } },
+};

@@ -1,0 +1,211 @@
+import type { IncomingMessage } from "node:http";
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Caller } from "../app/mailroom.ts";
+import type { Log } from "../base/log.ts";
+import type { Config } from "../config.ts";
+import { BusError, type ErrorCode } from "../contract/errors.ts";
+import type { OperationName } from "../contract/routes.ts";
+import type { Metrics } from "./metrics.ts";
+import { parseJsonBytes, requireWellFormed } from "./parse-json.ts";
+import { HttpError, isExpected, type Problem, problemType, retryAfter, toProblem } from "./problem.ts";
+import type { Timing } from "./timing.ts";
+
+export type HttpOptions = {
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly timing: Timing;
+  readonly newRequestId: () => string;
+  readonly guardOrigin: (headers: IncomingMessage["headers"]) => void;
+};
+
+/** Every answer says so: nothing here is to be guessed at, framed, cached or shown to another site. */
+const securityHeaders = {
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "cross-origin-resource-policy": "same-origin",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cache-control": "no-store",
+};
+
+/** An HTTP server that answers nothing yet but errors: limits, JSON, headers, request ids, problems and the log. */
+export function createHttp(options: HttpOptions): FastifyInstance {
+  const { config, timing, newRequestId, log, guardOrigin } = options;
+  const app = fastify({
+    logger: false,
+    genReqId: newRequestId,
+    bodyLimit: config.body_bytes,
+    requestTimeout: timing.request_ms,
+    keepAliveTimeout: timing.keep_alive_ms,
+    forceCloseConnections: false,
+    return503OnClosing: false,
+    http: {
+      headersTimeout: timing.headers_ms,
+      connectionsCheckingInterval: timing.check_ms,
+      keepAlive: true,
+      keepAliveInitialDelay: timing.keep_alive_ms,
+      // Some clients offer HTTP/2 by an Upgrade header on every request; theirs are requests like any other.
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+    },
+    routerOptions: {
+      // Longer than any id, so that our own schema says what is wrong with one that is too long.
+      maxParamLength: 1_024,
+      // Each route reads its own query, strictly.
+      querystringParser: () => ({}),
+    },
+    frameworkErrors: (error, request, reply) => sendProblem(reply, fromFastify(error), request.id),
+    clientErrorHandler: (error, socket) => refuseMalformed(error, socket, newRequestId()),
+  });
+  app.server.maxConnections = config.connections;
+  acceptJson(app);
+  app.decorateRequest("caller", undefined);
+  // The code that was answered, for the metrics.
+  app.decorateRequest("told", "ok");
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.headers(securityHeaders).header("x-request-id", request.id);
+    guardOrigin(request.headers);
+    done();
+  });
+  app.addHook("onResponse", (request, reply, done) => {
+    noteAnswer(request, reply, options);
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => answerError(error, request, { reply, log }));
+  answerUnknownRoutes(app);
+  return app;
+}
+
+/** What a route says of itself. */
+export type RouteConfig = { readonly operation?: OperationName };
+
+/** The caller that a route's `onRequest` has set, before the body was read. */
+export function callerOf(request: FastifyRequest): Caller {
+  return request.getDecorator<Caller>("caller");
+}
+
+export function setCaller(request: FastifyRequest, caller: Caller): void {
+  request.setDecorator<Caller>("caller", caller);
+}
+
+function noteAnswer(request: FastifyRequest, reply: FastifyReply, { log, metrics }: HttpOptions): void {
+  const { method, id: request_id, routeOptions } = request;
+  const ms = Math.round(reply.elapsedTime * 1_000) / 1_000;
+  const { operation } = routeOptions.config as RouteConfig;
+  if (operation) metrics.observe(operation, request.getDecorator<ErrorCode | "ok">("told"), ms);
+  // The route and not the URL: a URL may hold a ticket.
+  log.debug({ request_id, method, route: routeOptions.url ?? "none", status: reply.statusCode, ms }, "answered");
+}
+
+/** Tells a path that does not exist from one that does, with other methods. */
+function answerUnknownRoutes(app: FastifyInstance): void {
+  const known = new Map<string, { readonly path: RegExp; readonly methods: Set<string> }>();
+  app.addHook("onRoute", ({ url, method }) => {
+    const route = known.get(url) ?? { path: new RegExp(`^${url.replace(/:\w+/g, "[^/]+")}$`), methods: new Set() };
+    for (const it of [method].flat()) route.methods.add(it);
+    known.set(url, route);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.raw.url?.split("?", 1)[0] ?? "";
+    const methods = [...known.values()].filter((it) => it.path.test(path)).flatMap((it) => [...it.methods]);
+    if (methods.length === 0) {
+      throw new BusError(
+        "operation_not_found",
+        `there is nothing at ${request.method} ${path.slice(0, 200)}; see /docs`,
+      );
+    }
+    const allow = [...new Set([...methods, "OPTIONS"])].join(", ");
+    if (request.method === "OPTIONS") return reply.code(204).header("allow", allow).send();
+    throw new HttpError(405, "operation_not_found", `${path} takes ${allow}, not ${request.method}; see /docs`, {
+      allow,
+    });
+  });
+}
+
+/** Answers an error as a problem document; one that nobody expected is logged, and told without its details. */
+function answerError(
+  error: unknown,
+  request: FastifyRequest,
+  { reply, log }: { readonly reply: FastifyReply; readonly log: Log },
+): FastifyReply {
+  const known = fromFastify(error);
+  if (!isExpected(known)) log.error({ err: error, request_id: request.id }, "request failed unexpectedly");
+  return sendProblem(reply, known, request.id);
+}
+
+function sendProblem(reply: FastifyReply, error: unknown, request_id: string): FastifyReply {
+  const problem = toProblem(error, request_id);
+  reply.request.setDecorator("told", problem.code);
+  if (error instanceof HttpError) reply.headers(error.headers);
+  reply.headers(headersOf(problem));
+  return reply.code(problem.status).header("content-type", problemType).send(JSON.stringify(problem));
+}
+
+/** The headers by which HTTP itself speaks of a problem. */
+function headersOf(problem: Problem): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const seconds = retryAfter(problem);
+  if (seconds !== undefined) headers["retry-after"] = seconds;
+  if (problem.status === 401) headers["www-authenticate"] = 'Bearer realm="hivepost"';
+  return headers;
+}
+
+function acceptJson(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+    try {
+      done(null, readJson(body as Buffer));
+    } catch (error) {
+      done(error as Error, undefined);
+    }
+  });
+}
+
+function readJson(body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  const value = parseJsonBytes(body);
+  requireWellFormed(value, body);
+  return value;
+}
+
+/** Fastify's own complaints, in our words. */
+function fromFastify(error: unknown): unknown {
+  const { code, statusCode, message } = error as Partial<FastifyError>;
+  switch (code) {
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return new BusError("body_too_large", "the body is larger than this operation takes; send less, or in batches");
+    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
+      return new HttpError(415, "invalid_input", "send JSON, with the header Content-Type: application/json");
+    case "FST_ERR_BAD_URL":
+      return new BusError("invalid_input", "the path holds a bad percent-encoding");
+    case "FST_ERR_MAX_PARAM_LENGTH":
+      return new BusError("invalid_input", "the path holds an id that is longer than any id");
+    default:
+      if (error instanceof BusError || statusCode === undefined || statusCode >= 500) return error;
+      return new HttpError(statusCode, "invalid_input", message ?? "bad request");
+  }
+}
+
+/** What is not HTTP at all, or came too slowly: told in the words of HTTP, and the connection closed. */
+function refuseMalformed(
+  error: Error & { code?: string },
+  socket: NodeJS.Socket & Destroyable,
+  request_id: string,
+): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = toProblem(malformed(error.code ?? ""), request_id);
+  const body = JSON.stringify(problem);
+  const head = `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: ${problemType}\r\nConnection: close\r\n`;
+  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+type Destroyable = { destroy(): void; readonly writable: boolean };
+
+function malformed(code: string): HttpError {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return new HttpError(408, "invalid_input", "the request came too slowly");
+  if (code === "HPE_HEADER_OVERFLOW") return new HttpError(431, "invalid_input", "the headers are too large");
+  return new HttpError(400, "invalid_input", "this is not a well-formed HTTP request");
+}

@@ -1,0 +1,35 @@
+import type { Delivery, Message } from "../contract/messages.ts";
+import type { Output } from "../contract/operations.ts";
+import type { OperationName } from "../contract/routes.ts";
+
+/**
+ * A message on its way is written out at least twice: in the answer to its sender and to each recipient. Writing 1 KiB
+ * takes 3 to 7 µs, remembering it 0.4 µs (measured 2026-11), and the entry goes with the message.
+ */
+const texts = new WeakMap<Message, string>();
+
+function messageText(message: Message): string {
+  // A message is immutable but for this one field, which only ever becomes true.
+  if (message.acknowledged) return JSON.stringify(message);
+  const known = texts.get(message);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(message);
+  texts.set(message, text);
+  return text;
+}
+
+/** As JSON. */
+export function deliveryText({ message, ...rest }: Delivery): string {
+  return `{"message":${messageText(message)},${JSON.stringify(rest).slice(1)}`;
+}
+
+const writers: { readonly [Name in OperationName]?: (output: Output<Name>) => string } = {
+  sendMessage: messageText,
+  acknowledgeMessage: (output) => (output.acknowledged ? '{"acknowledged":true}' : JSON.stringify(output)),
+  claimMessages: ({ deliveries }) => `{"deliveries":[${deliveries.map(deliveryText).join(",")}]}`,
+};
+
+/** An operation's output as JSON. */
+export function outputText(name: OperationName, output: unknown): string {
+  return writers[name]?.(output as never) ?? JSON.stringify(output);
+}

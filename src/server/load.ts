@@ -1,0 +1,40 @@
+/** What is under way for one connection. */
+export type Load = {
+  readonly count: number;
+  readonly bytes: number;
+  begin(bytes: number): void;
+  end(bytes: number): void;
+  /** Resolves as soon as nothing is under way. */
+  idle(): Promise<void>;
+};
+
+/** @param onRelief Called whenever something has ended. */
+export function createLoad(onRelief: () => void = () => undefined): Load {
+  let count = 0;
+  let bytes = 0;
+  let whenIdle: (() => void)[] = [];
+  return {
+    get count() {
+      return count;
+    },
+    get bytes() {
+      return bytes;
+    },
+    begin(size) {
+      count += 1;
+      bytes += size;
+    },
+    end(size) {
+      count -= 1;
+      bytes -= size;
+      onRelief();
+      if (count > 0) return;
+      for (const resolve of whenIdle) resolve();
+      whenIdle = [];
+    },
+    idle() {
+      if (count === 0) return Promise.resolve();
+      return new Promise((resolve) => whenIdle.push(resolve));
+    },
+  };
+}

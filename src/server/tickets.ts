@@ -1,0 +1,43 @@
+import { randomBytes } from "node:crypto";
+import type { Caller } from "../app/mailroom.ts";
+import type { Clock } from "../base/clock.ts";
+import { toTimestamp } from "../base/time.ts";
+
+const ticket_ms = 30_000;
+/** Tickets that wait to be used; beyond this the oldest are void. */
+const most_waiting = 10_000;
+
+export type Ticket = { readonly ticket: string; readonly expires_at: string };
+
+export type TicketOffice = {
+  issue(caller: Caller): Ticket;
+  /** The caller the ticket was issued to, once, and within 30 s. */
+  redeem(ticket: string): Caller | undefined;
+};
+
+/** Short-lived, single-use stand-ins for a token, for a browser that cannot set headers on a WebSocket. */
+export function createTicketOffice(clock: Clock): TicketOffice {
+  /** In the order of issue, which is the order of expiry. */
+  const waiting = new Map<string, { readonly caller: Caller; readonly until_ms: number }>();
+
+  const dropOld = () => {
+    for (const [ticket, { until_ms }] of waiting) {
+      if (until_ms > clock.elapsed() && waiting.size < most_waiting) return;
+      waiting.delete(ticket);
+    }
+  };
+
+  return {
+    issue(caller) {
+      dropOld();
+      const ticket = randomBytes(32).toString("base64url");
+      waiting.set(ticket, { caller, until_ms: clock.elapsed() + ticket_ms });
+      return { ticket, expires_at: toTimestamp(clock.now() + ticket_ms) };
+    },
+    redeem(ticket) {
+      const found = waiting.get(ticket);
+      waiting.delete(ticket);
+      return found && found.until_ms > clock.elapsed() ? found.caller : undefined;
+    },
+  };
+}
