@@ -1,36 +1,29 @@
-import { createMailroom } from "../src/app/bus.ts";
-import type { Call, Mailroom } from "../src/app/mailroom.ts";
-import { silentLog } from "../src/base/log.ts";
-import { deliveryPolicy } from "../src/config.ts";
+import { connect } from "../src/client/client.ts";
 import type { Bus } from "../src/contract/operations.ts";
-import { operationNames } from "../src/contract/routes.ts";
 import { openMemoryStore } from "../src/stores/memory/store.ts";
 import { busContract } from "./bus.contract.ts";
-import { clockAt, testConfig } from "./support/fixtures.ts";
+import { calledBy, openMailroom, operatorCall, restBus, serveMailroom, testToken } from "./support/hives.ts";
 
-const operator: Call = { caller: { actor: "operator", scopes: ["admin"] } };
+busContract("the bus in process", async (settings) => {
+  const hive = await openMailroom(openMemoryStore, settings);
+  const bus = calledBy(hive.mailroom, operatorCall);
+  return { bus, clock: hive.clock, [Symbol.asyncDispose]: () => hive[Symbol.asyncDispose]() };
+});
 
-/** The bus as one caller has it: what the network does for a client. */
-function calledBy(mailroom: Mailroom, call: Call): Bus {
-  const methods = operationNames.map((name) => [
-    name,
-    (input: never) => (mailroom[name] as (input: never, call: Call) => Promise<unknown>)(input, call),
-  ]);
-  return Object.fromEntries(methods) as Bus;
-}
+busContract("the bus over HTTP", async (settings) => {
+  await using opened = new AsyncDisposableStack();
+  const hive = opened.use(await openMailroom(openMemoryStore, settings));
+  const { url } = opened.use(await serveMailroom(hive));
+  const owned = opened.move();
+  return { bus: restBus(url), clock: hive.clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+});
 
-busContract("the bus in process, in memory", async (settings) => {
-  const clock = clockAt();
-  const config = testConfig(settings);
-  const store = openMemoryStore({ clock, policy: deliveryPolicy(config) });
-  const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
-  const mailroom = createMailroom({ store, clock, config, randomBytes, log: silentLog, version: "test" });
-  return {
-    bus: calledBy(mailroom, operator),
-    clock,
-    async [Symbol.asyncDispose]() {
-      await mailroom[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
-    },
-  };
+busContract("the bus over WebSocket", async (settings) => {
+  await using opened = new AsyncDisposableStack();
+  const hive = opened.use(await openMailroom(openMemoryStore, settings));
+  const { url } = opened.use(await serveMailroom(hive));
+  // The client's methods take plain text where the contract has ids, so it is a Bus and more.
+  const client = opened.use(connect(url, { token: testToken })) as unknown as Bus & AsyncDisposable;
+  const owned = opened.move();
+  return { bus: client, clock: hive.clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 });
