@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { commandOfOperation } from "../src/cli/commands.ts";
 import { BusError, errorStatus } from "../src/contract/errors.ts";
 import { type Operation, operations } from "../src/contract/operations.ts";
 import { fillRoute, operationNames, splitRoute } from "../src/contract/routes.ts";
+import { type Hive, startHive } from "./client/hive.ts";
 
 type Schema = {
   readonly type?: string;
@@ -138,6 +140,43 @@ describe("the routes", () => {
   });
 });
 
+describe("what is read off the table", () => {
+  it("is every path and method of the OpenAPI document, and nothing else under those paths", async () => {
+    await using hive = await startHive();
+    const { paths } = await ask<{ paths: Record<string, object> }>(hive, "/openapi.json");
+    const described = Object.entries(paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const known = new Set(table.map(({ template }) => template));
+    assert.deepEqual(
+      described.filter((it) => known.has(it.split(" ")[1] ?? "")).sort(),
+      table.map(({ method, template }) => `${method} ${template}`).sort(),
+    );
+  });
+
+  it("is every tool of the MCP server, with the operation's own summary and input", async () => {
+    await using hive = await startHive();
+    const { result } = await ask<{ result: { tools: Record<string, unknown>[] } }>(hive, "/mcp", {
+      jsonrpc: "2.0",
+      id: 1,
+      method: "tools/list",
+    });
+    assert.deepEqual(
+      result.tools.map(({ name, description, inputSchema }) => ({ name, description, inputSchema })),
+      table.map(({ name, summary, input }) => ({
+        name,
+        description: summary,
+        inputSchema: JSON.parse(JSON.stringify(input)),
+      })),
+    );
+  });
+
+  it("is a command for every operation, none said twice", () => {
+    const names = operationNames.map((it) => commandOfOperation[it].name);
+    assert.deepEqual([...new Set(names)], names);
+  });
+});
+
 describe("the errors", () => {
   it("each have a status that tells failure, the caller's below 500", () => {
     for (const [code, status] of Object.entries(errorStatus)) {
@@ -155,6 +194,20 @@ describe("the errors", () => {
     );
   });
 });
+
+async function ask<Answer>({ url, token }: Hive, path: string, body?: object): Promise<Answer> {
+  const headers = {
+    authorization: `Bearer ${token}`,
+    accept: "application/json, text/event-stream",
+    "content-type": "application/json",
+  };
+  const response = await fetch(
+    url + path,
+    body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers },
+  );
+  assert.equal(response.status, 200);
+  return (await response.json()) as Answer;
+}
 
 /** Every object schema within a schema, with the way to it. */
 function objectsIn(schema: Schema, at: string): { at: string; schema: Schema }[] {

@@ -9,7 +9,7 @@ import { errorStatus } from "../src/contract/errors.ts";
 import { operations } from "../src/contract/operations.ts";
 import { operationNames, routes } from "../src/contract/routes.ts";
 import { type MarkdownDocument, readDocument, readDocuments, section, tableRows } from "./support/documents.ts";
-import { type FollowedBlock, followDocuments } from "./support/newcomer.ts";
+import { followDocuments, type Walk } from "./support/newcomer.ts";
 
 const documents = readDocuments();
 const readme = readDocument("README.md");
@@ -40,7 +40,7 @@ describe("the table of settings", () => {
     const expected = Object.entries<Setting>(settings).map(([name, it]) => [
       `\`${name}\``,
       `\`${defaultText(it)}\``,
-      "minimum" in it ? `${it.minimum} to ${it.maximum}` : "",
+      "minimum" in it ? `${it.minimum} to ${it.maximum}` : (it.choices ?? []).join(", "),
       it.help,
     ]);
     assert.deepEqual(tableRows(section(operating, "## Settings")), expected);
@@ -116,29 +116,30 @@ describe("what the documents name", () => {
     const everywhere = new Set([...known.values()].flatMap((it) => [...it]));
     assertNothing(spansThat(/^--[a-z-]+$/), (it) => everywhere.has(it) || otherPrograms.has(it));
   });
-
-  it("are metrics that the server counts", () => {
-    const code = sourceText();
-    assertNothing(mentions(/\bhivepost_[a-z_]+[a-z]\b/g), (it) => code.includes(it.replace(/^hivepost_/, "")));
-  });
 });
 
 describe("a newcomer who types what the README says", () => {
-  let followed: readonly FollowedBlock[] = [];
+  let walk: Walk = { blocks: [], metrics: "" };
   before(async () => {
-    followed = await followDocuments([readme, operating]);
+    walk = await followDocuments([readme, operating]);
   });
 
   for (const { file, blocks } of [readme, operating]) {
     for (const { line, language } of blocks.filter((it) => ["sh", "ts", "py"].includes(it.language))) {
       it(`gets through the ${language} block at ${file}:${line}`, () => {
-        const block = followed.find((it) => it.at === `${file}:${line}`);
+        const block = walk.blocks.find((it) => it.at === `${file}:${line}`);
         assert.ok(block);
         assert.equal(block.exit_code, 0, `${block.text}\n${block.output || "(not reached, or nothing printed)"}`);
         if (block.shown !== undefined) assertLike(block.output, block.shown);
       });
     }
   }
+
+  it("finds every metric of the server in the table of metrics, and every one of the table at the server", () => {
+    const counted = [...walk.metrics.matchAll(/^# TYPE (hivepost_\w+)/gm)].map(([, name]) => `\`${name}\``);
+    const shown = tableRows(section(operating, "## Health and metrics")).map(([name]) => name ?? "");
+    assert.deepEqual(shown.sort(), counted.sort());
+  });
 });
 
 /** Files that documents may name though the checkout has none: what the program or its user makes. */

@@ -19,6 +19,12 @@ export type FollowedBlock = {
   readonly shown: string | undefined;
 };
 
+export type Walk = {
+  readonly blocks: readonly FollowedBlock[];
+  /** What `GET /metrics` said at the end. */
+  readonly metrics: string;
+};
+
 /** Done once by whoever runs the tests, or what is running already. */
 const doneAlready = /^(npm ci|npm test)$/;
 const startsServer = /^npm start\b/m;
@@ -29,7 +35,7 @@ const longest_ms = 180_000;
  * Does what documents tell a newcomer to type, in order, in one shell with an empty home: `sh` blocks as they stand,
  * `ts` and `py` blocks as programs. A block with `npm start` starts the server, on a free port in place of the default.
  */
-export async function followDocuments(documents: readonly MarkdownDocument[]): Promise<FollowedBlock[]> {
+export async function followDocuments(documents: readonly MarkdownDocument[]): Promise<Walk> {
   const place = await mkdtemp(path.join(tmpdir(), "hivepost-newcomer-"));
   const port = await freePort();
   const environment = newcomersEnvironment(place, port);
@@ -38,15 +44,19 @@ export async function followDocuments(documents: readonly MarkdownDocument[]): P
   const server = startServer(environment);
   try {
     await untilListening(server);
-    const parts = await Promise.all(runnable.map(({ block }, i) => toScript(block, path.join(place, `${i}`), port)));
-    await runShell(parts.join("\n"), environment);
-    return await Promise.all(
+    // Numbers of equal length, so that the shell lists the outputs in order.
+    const base = (i: number) => path.join(place, String(100 + i));
+    const parts = await Promise.all(runnable.map(({ block }, i) => toScript(block, base(i), port)));
+    await runShell(prelude(place) + parts.join("\n"), environment);
+    const metrics = await readMetrics(environment);
+    const blocks = await Promise.all(
       runnable.map(async ({ block, at, shown }, i) => {
-        const output = await readIfThere(path.join(place, `${i}.out`));
-        const code = await readIfThere(path.join(place, `${i}.code`));
+        const output = await readIfThere(`${base(i)}.out`);
+        const code = await readIfThere(`${base(i)}.code`);
         return { at, text: block.text, exit_code: code === "" ? undefined : Number(code), output, shown };
       }),
     );
+    return { blocks, metrics };
   } finally {
     await stopServer(server);
     await rm(place, { recursive: true, force: true });
@@ -69,11 +79,32 @@ function follows(text: string, block: Block, next: Block): boolean {
   return between.every((line) => line.trim() === "");
 }
 
-/** Bash that carries out a block, writes what it prints to `base`.out and its exit code to `base`.code. */
+/**
+ * Bash that carries out a block, writes what it prints to `base`.out and its exit code to `base`.code. Where the document
+ * says MESSAGE_ID or LEASE_ID, what the latest claim printed takes its place.
+ */
 async function toScript(block: Block, base: string, port: number): Promise<string> {
   const text = block.text.replaceAll("4483", String(port));
-  const body = block.language === "sh" ? shellLines(text) : await programCall(block.language, text, base);
+  if (block.language !== "sh") return withOutput(base, await programCall(block.language, text, base));
+  await writeFile(`${base}.template`, shellLines(text));
+  return withOutput(base, `fill_in "${base}.template" >"${base}.sh"\nsource "${base}.sh"`);
+}
+
+function withOutput(base: string, body: string): string {
   return `exec >"${base}.out" 2>&1\ntrap 'echo $? >"${base}.code"' EXIT\n${body}\necho 0 >"${base}.code"\n`;
+}
+
+/** Defines `fill_in`: reads what claims have printed, for people or as JSON. */
+function prelude(place: string): string {
+  return `
+fill_in() {
+  local last message lease
+  last=$(cat "${place}"/*.out | grep -E 'hivepost ack |"lease_id"' | tail -n 1 || true)
+  message=$(grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' <<<"$last" | head -n 1 || true)
+  lease=$(sed -nE 's/.*(hivepost ack [^ ]+ |"lease_id": ?")([^" ]+).*/\\2/p' <<<"$last")
+  sed "s|MESSAGE_ID|$message|g; s|LEASE_ID|$lease|g" "$1"
+}
+`;
 }
 
 function shellLines(text: string): string {
@@ -132,6 +163,12 @@ async function runShell(script: string, env: NodeJS.ProcessEnv): Promise<void> {
     killSignal: "SIGKILL",
   });
   await once(shell, "exit");
+}
+
+async function readMetrics({ HOME, HIVEPOST_URL }: { HOME: string; HIVEPOST_URL: string }): Promise<string> {
+  const token = (await readFile(path.join(HOME, ".hivepost/admin.token"), "utf8")).trim();
+  const response = await fetch(`${HIVEPOST_URL}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+  return response.text();
 }
 
 async function freePort(): Promise<number> {
