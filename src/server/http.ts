@@ -54,7 +54,9 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       // Each route reads its own query, strictly.
       querystringParser: () => ({}),
     },
-    frameworkErrors: (error, request, reply) => sendProblem(reply, fromFastify(error), request.id),
+    // Before any hook has run.
+    frameworkErrors: (error, request, reply) =>
+      sendProblem(reply.headers(securityHeaders), fromFastify(error), toProblem(fromFastify(error), request.id)),
     clientErrorHandler: (error, socket) => refuseMalformed(error, socket, newRequestId()),
   });
   app.server.maxConnections = config.connections;
@@ -130,12 +132,12 @@ function answerError(
 ): FastifyReply {
   const known = fromFastify(error);
   if (!isExpected(known)) log.error({ err: error, request_id: request.id }, "request failed unexpectedly");
-  return sendProblem(reply, known, request.id);
+  const problem = toProblem(known, request.id);
+  request.setDecorator("told", problem.code);
+  return sendProblem(reply, known, problem);
 }
 
-function sendProblem(reply: FastifyReply, error: unknown, request_id: string): FastifyReply {
-  const problem = toProblem(error, request_id);
-  reply.request.setDecorator("told", problem.code);
+function sendProblem(reply: FastifyReply, error: unknown, problem: Problem): FastifyReply {
   if (error instanceof HttpError) reply.headers(error.headers);
   reply.headers(headersOf(problem));
   return reply.code(problem.status).header("content-type", problemType).send(JSON.stringify(problem));

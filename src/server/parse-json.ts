@@ -49,15 +49,17 @@ function parse(text: string): unknown {
 
 const quote = 0x22;
 const backslash = 0x5c;
+/** "{" and "[" differ in the bit 0x20, as "}" and "]" do. */
+const opening = 0x7b;
+const closing = 0x7d;
 
 function nestsDeeperThan(bytes: Uint8Array, limit: number): boolean {
   let depth = 0;
   for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i];
+    const byte = bytes[i] ?? 0;
     if (byte === quote) i = endOfString(bytes, i + 1);
-    // "[" and "{", "]" and "}" differ in one bit.
-    else if ((byte as number | 0x20) === 0x7b && ++depth > limit) return true;
-    else if ((byte as number | 0x20) === 0x7d) depth -= 1;
+    else if ((byte | 0x20) === opening && ++depth > limit) return true;
+    else if ((byte | 0x20) === closing) depth -= 1;
   }
   return false;
 }

@@ -1,0 +1,25 @@
+import { pino } from "pino";
+import type { Log } from "../base/log.ts";
+
+/** Where log lines go: standard error, or a stand-in. */
+export type LogOutput = { readonly isTTY?: boolean; write(text: string): unknown };
+
+/** Structured logs, one JSON object a line; for a person at a terminal, one short line each. */
+export function openLog(level: string, output: LogOutput): Log {
+  const destination = output.isTTY ? { write: (line: string) => output.write(toPlainLine(line)) } : output;
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  // Errors arrive as `error`, and an Error's own fields are not enumerable.
+  return pino(
+    { ...options, serializers: { error: pino.stdSerializers.err } },
+    { write: (line) => destination.write(line) },
+  );
+}
+
+const levels: Readonly<Record<string, string>> = { 10: "trace", 20: "debug", 30: "info", 40: "warn", 50: "error" };
+
+function toPlainLine(line: string): string {
+  const { level, time, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const clock = String(time).slice(11, 19);
+  const details = Object.entries(fields).map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
+  return `${clock} ${(levels[String(level)] ?? "").padEnd(5)} ${String(msg)}${details.join("")}\n`;
+}

@@ -1,0 +1,92 @@
+import { createMailroom } from "../../src/app/bus.ts";
+import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
+import { type Config, deliveryPolicy } from "../../src/config.ts";
+import { startServer } from "../../src/server/server.ts";
+import type { Timing } from "../../src/server/timing.ts";
+import { openMemoryStore } from "../../src/stores/memory/store.ts";
+import { ada, bob, testConfig } from "../support/fixtures.ts";
+
+export const token = "hvp_test_operator";
+export const agentToken = "hvp_test_ada";
+
+const callers = new Map<string, Caller>([
+  [token, { actor: "operator", scopes: ["admin"] }],
+  [agentToken, { actor: "ada", scopes: ["agent"], agent_id: ada }],
+]);
+
+export type TestHive = AsyncDisposable & {
+  readonly url: string;
+  readonly port: number;
+  readonly mailroom: Mailroom;
+  /** Calls with the operator's token unless `headers` say otherwise; a body that is not text is sent as JSON. */
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+};
+
+export type CallOptions = { readonly body?: unknown; readonly headers?: Readonly<Record<string, string | undefined>> };
+export type Answer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into any answer.
+  readonly body: any;
+};
+
+type Options = {
+  readonly config?: Partial<Config>;
+  readonly timing?: Partial<Timing>;
+  readonly log?: Log;
+  /** Puts something between the server and the bus. */
+  readonly wrap?: (mailroom: Mailroom) => Mailroom;
+};
+
+/** A server on a free port over a bus in memory, where ada and bob are registered. */
+export async function startHive({
+  config: overrides = {},
+  timing,
+  log = silentLog,
+  wrap,
+}: Options = {}): Promise<TestHive> {
+  const config = testConfig({ port: 0, stop_ms: 3_000, ...overrides });
+  await using opened = new AsyncDisposableStack();
+  const clock = systemClock;
+  const store = opened.use(openMemoryStore({ clock, policy: deliveryPolicy(config) }));
+  const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
+  const bus = opened.use(createMailroom({ store, clock, config, randomBytes, log, version: "1.2.3" }));
+  const caller: Caller = { actor: "operator", scopes: ["admin"] };
+  for (const agent_id of [ada, bob]) await bus.registerAgent({ agent_id }, { caller });
+  const mailroom = wrap?.(bus) ?? bus;
+  const status = () => bus.status();
+  const authenticate = (it: string) => callers.get(it);
+  const server = opened.use(
+    await startServer({ mailroom, config, authenticate, status, log, version: "1.2.3", ...(timing && { timing }) }),
+  );
+  const running = opened.move();
+  return {
+    url: server.url,
+    port: server.port,
+    mailroom: bus,
+    call: (method, path, options) => call(server.url, { method, path, ...options }),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function call(url: string, { method, path, body, headers = {} }: { method: string; path: string } & CallOptions) {
+  const all: Record<string, string | undefined> = { authorization: `Bearer ${token}`, ...headers };
+  if (body !== undefined) all["content-type"] ??= "application/json";
+  const sent = Object.entries(all).filter((it): it is [string, string] => it[1] !== undefined);
+  const answer = await fetch(url + path, {
+    method,
+    headers: sent,
+    redirect: "manual",
+    ...(body !== undefined && { body: isRaw(body) ? body : JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  const isJson = answer.headers.get("content-type")?.includes("json") && text !== "";
+  return { status: answer.status, headers: answer.headers, text, body: isJson ? JSON.parse(text) : undefined };
+}
+
+function isRaw(body: unknown): body is string | Uint8Array<ArrayBuffer> {
+  return typeof body === "string" || body instanceof Uint8Array;
+}
