@@ -8,6 +8,7 @@ import type {
   LeaseRef,
   Redrive,
 } from "../../app/ports.ts";
+import { defined } from "../../base/defined.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { AgentId, Delivery, LeaseId } from "../../contract/messages.ts";
 import { mayReach, rankOf } from "../../core/messaging/order.ts";
@@ -136,7 +137,7 @@ function withLease(
   if (!delivery) return { outcome: "message_not_found" };
   if (!isCurrent(state, delivery, lease_id)) return { outcome: "lease_lost", status: toStatus(delivery) };
   const dead = change(delivery);
-  return { outcome: "done", status: toStatus(delivery), ...(dead && { dead }) };
+  return defined({ outcome: "done" as const, status: toStatus(delivery), dead });
 }
 
 function release(

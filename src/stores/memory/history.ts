@@ -1,4 +1,5 @@
 import type { HistoryStore, Page, Search, StoredEvent } from "../../app/ports.ts";
+import { defined } from "../../base/defined.ts";
 import type { LedgerEntry, LedgerEvent, Message, Priority, TracedMessage } from "../../contract/messages.ts";
 import { priorities } from "../../contract/messages.ts";
 import type { InboxCounts, OpenState } from "../../core/messaging/inbox.ts";
@@ -82,14 +83,8 @@ function trace(state: MemoryState, message: StoredMessage): TracedMessage {
 }
 
 function toLedgerEntry({ at, event, actor, reason, agent_id }: StoredEvent): LedgerEntry {
-  return {
-    at,
-    // What names a message is a step of one of its deliveries.
-    event: event as LedgerEvent,
-    actor,
-    ...(reason !== undefined && { reason }),
-    ...(agent_id && { agent_id }),
-  };
+  // What names a message is a step of one of its deliveries.
+  return defined({ at, event: event as LedgerEvent, actor, reason, agent_id });
 }
 
 function isBeyond(position: number, after: number, order: Search["order"]): boolean {

@@ -1,4 +1,5 @@
 import type { Import, Publication, PublishOutcome } from "../../app/ports.ts";
+import { defined } from "../../base/defined.ts";
 import { toTimestamp } from "../../base/time.ts";
 import { uuidV7Time } from "../../base/uuid.ts";
 import type { ConversationId, Message } from "../../contract/messages.ts";
@@ -184,7 +185,7 @@ function sayingOf(
   timestamp_ms: number,
 ): Omit<Message, "acknowledged"> {
   const { to, reply_to, deliver_at_ms, expires_at_ms } = publication;
-  return {
+  return defined({
     id: publication.id,
     from_agent: publication.from_agent,
     to_agent: publication.to_agent,
@@ -196,11 +197,11 @@ function sayingOf(
     metadata: publication.metadata,
     when: publication.when,
     offline: publication.offline,
-    ...(to && { to }),
-    ...(reply_to && { reply_to }),
-    ...(deliver_at_ms !== undefined && { deliver_at: toTimestamp(deliver_at_ms) }),
-    ...(expires_at_ms !== undefined && { expires_at: toTimestamp(expires_at_ms) }),
-  };
+    to,
+    reply_to,
+    deliver_at: deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms),
+    expires_at: expires_at_ms === undefined ? undefined : toTimestamp(expires_at_ms),
+  });
 }
 
 function noteAcceptance(state: MemoryState, { deliveries }: StoredMessage, { actor, rerouted }: Publication): void {

@@ -1,5 +1,6 @@
 import type { KnownAgent, StoredEvent, StoreStatus } from "../../app/ports.ts";
 import type { Clock } from "../../base/clock.ts";
+import { defined } from "../../base/defined.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { Conversation } from "../../contract/conversations.ts";
 import type {
@@ -128,8 +129,7 @@ export function noteStep(
   step: Pick<StoredEvent, "event" | "actor"> & { readonly reason?: string | undefined },
 ): number {
   const { id: message_id, conversation_id } = message.said;
-  const { reason, ...rest } = step;
-  return note(state, { ...rest, message_id, agent_id, conversation_id, ...(reason !== undefined && { reason }) });
+  return note(state, defined({ ...step, message_id, agent_id, conversation_id }));
 }
 
 /** All deliveries, in order of acceptance and then of the recipients. */
