@@ -288,6 +288,26 @@ export function publishContract(open: OpenStore): void {
       assert.equal((await opened.status(reply.id)).state, "scheduled");
     });
 
+    it("measures quickness from the end of the delay of a message that was slowed", async () => {
+      await using opened = await openFor(open, { loop: { ...loop, slow_after: 1 } });
+      const first = await opened.send();
+      const slowed = await opened.send({ reply_to: first.id });
+      opened.clock.advance(10_500);
+      const reply = await opened.send({ reply_to: slowed.id });
+      assert.equal((await opened.status(reply.id)).available_at, toTimestamp(opened.clock.now() + 2_000));
+    });
+
+    it("lets a slowed reply through when its delay has passed, whatever the wall clock says", async () => {
+      await using opened = await openFor(open, { loop: { ...loop, slow_after: 1 } });
+      const first = await opened.send({ to_agent: cleo });
+      await opened.send({ reply_to: first.id });
+      opened.clock.setWall(monday_ms + 60_000);
+      assert.equal((await opened.store.deliveries.sweep(9)).next_due_ms, 1_000);
+      opened.clock.setWall(monday_ms - 60_000);
+      opened.clock.advance(1_000);
+      assert.deepEqual((await opened.store.deliveries.sweep(9)).woken, [bob]);
+    });
+
     it("delays a slowed reply with a deliver_at until both have come", async () => {
       await using opened = await openFor(open, { loop: { ...loop, slow_after: 1 } });
       const { id } = await opened.send();
