@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { BusError, type ErrorCode } from "../contract/errors.ts";
+import type { OutboxFile, QueuedMessage } from "./outbox-file-node.ts";
+import type { Client } from "./remote-bus.ts";
+
+/** Hands over what an outbox holds, for as long as it is not disposed; one process at a time does it. */
+export type Drain = AsyncDisposable & {
+  /** Something was queued. */
+  wake(): void;
+  /** Takes what the server has out of the file now. */
+  forgetSent(): void;
+  /** Why the last try to hand something over failed, if it did. */
+  lastError(): unknown;
+};
+
+/** How often to look whether another process has queued something, or has stopped draining. */
+const look_ms = 200;
+/** Messages of a lane that are read at a time. */
+const page = 100;
+/** Lanes that are worked on at a time; each has one message under way. */
+const most_lanes = 256;
+/** Sent messages that are taken out of the file in one transaction; what a crash leaves in is sent again, to no effect. */
+const most_sent = 100;
+/** Pauses between tries of a message that the server cannot take just now. */
+const pause_ms = { first: 100, most: 10_000 } as const;
+
+/** Refusals that are about the message: sending it again would be answered the same way. */
+const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "invalid_input",
+  "forbidden",
+  "agent_not_found",
+  "group_empty",
+  "capability_not_found",
+  "conversation_not_found",
+  "message_not_found",
+  "agent_offline",
+  "confirmation_required",
+  "conversation_closed",
+  "idempotency_conflict",
+  "message_id_expired",
+  "body_too_large",
+]);
+
+type DrainState = {
+  readonly file: OutboxFile;
+  readonly client: Pick<Client, "sendMessage" | "getMessage">;
+  readonly lanes: Map<string, Promise<void>>;
+  /** Sent, and not yet taken out of the file: id → number. */
+  readonly sent: Map<string, number>;
+  /** Data version of the file when its lanes were last looked at. */
+  seen: number | undefined;
+  looking: boolean;
+  lastError: unknown;
+  readonly stopping: AbortController;
+};
+
+export function startDrain(file: OutboxFile, client: DrainState["client"]): Drain {
+  const state: DrainState = {
+    file,
+    client,
+    lanes: new Map(),
+    sent: new Map(),
+    seen: undefined,
+    looking: false,
+    lastError: undefined,
+    stopping: new AbortController(),
+  };
+  const timer = setInterval(() => look(state), look_ms).unref();
+  lookSoon(state);
+  return {
+    wake: () => lookSoon(state),
+    forgetSent: () => forgetSent(state),
+    lastError: () => state.lastError,
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      state.stopping.abort();
+      await Promise.all(state.lanes.values());
+      forgetSent(state);
+    },
+  };
+}
+
+/** Looks once in this turn, whoever asks for it and how often. */
+function lookSoon(state: DrainState): void {
+  state.seen = undefined;
+  if (state.looking) return;
+  state.looking = true;
+  setImmediate(() => {
+    state.looking = false;
+    look(state);
+  });
+}
+
+/** Starts on every lane that has something queued. */
+function look(state: DrainState): void {
+  const { file, stopping } = state;
+  if (stopping.signal.aborted) return;
+  try {
+    if (!file.tryLock()) return;
+    forgetSent(state);
+    const version = file.version();
+    if (version === state.seen) return;
+    for (const lane of file.lanes()) startLane(state, lane);
+    state.seen = version;
+  } catch (error) {
+    state.lastError = error; // Of the file; the timer comes back to it.
+  }
+}
+
+function startLane(state: DrainState, lane: string): void {
+  const { lanes } = state;
+  if (lanes.has(lane) || lanes.size >= most_lanes) return; // The lanes that do not fit are found when one has ended.
+  const drained = drainLane(state, lane).then(
+    () => lookSoon(state),
+    (error: unknown) => {
+      state.lastError = error;
+      state.seen = undefined;
+    },
+  );
+  lanes.set(
+    lane,
+    drained.finally(() => lanes.delete(lane)),
+  );
+}
+
+async function drainLane(state: DrainState, lane: string): Promise<void> {
+  let after = 0;
+  for (;;) {
+    const messages = state.file.queued(lane, after, page);
+    if (messages.length === 0) return;
+    for (const message of messages) {
+      await handOver(state, message);
+      if (state.stopping.signal.aborted) return;
+      after = message.seq;
+    }
+  }
+}
+
+/** Returns when the server has the message, has refused it, or nobody waits for that any more. */
+async function handOver(state: DrainState, queued: QueuedMessage): Promise<void> {
+  const { signal } = state.stopping;
+  for (let tries = 0; !signal.aborted; tries++) {
+    if (await attempt(state, queued)) return;
+    const { lastError: error } = state;
+    const asked_ms = error instanceof BusError ? (error.retry_after_ms ?? 0) : 0;
+    const ceiling_ms = Math.min(pause_ms.most, pause_ms.first * 2 ** Math.min(tries, 16));
+    await pause(asked_ms + Math.random() * ceiling_ms, signal);
+  }
+}
+
+/** False where it has to be tried again. */
+async function attempt(state: DrainState, queued: QueuedMessage): Promise<boolean> {
+  const { client, stopping, file, sent } = state;
+  const { message, seq } = queued;
+  const { signal } = stopping;
+  if (message.reply_to !== undefined && !sent.has(message.reply_to) && file.isQueued(message.reply_to, seq))
+    return false;
+  try {
+    await client.sendMessage(message, { signal });
+    markSent(state, queued);
+    return true;
+  } catch (error) {
+    if (signal.aborted) return false;
+    if (error instanceof BusError && refusals.has(error.code)) return await settleRefusal(state, queued, error);
+    state.lastError = error;
+    return false;
+  }
+}
+
+/**
+ * An earlier try may have been accepted and its answer lost; what has changed since (the agent was removed, the time ran
+ * out) makes the server refuse the repetition, and the message is there all the same.
+ */
+async function settleRefusal(state: DrainState, queued: QueuedMessage, refusal: BusError): Promise<boolean> {
+  const { client, file, stopping } = state;
+  try {
+    if (refusal.code !== "idempotency_conflict") {
+      await client.getMessage({ message_id: queued.message.id }, { signal: stopping.signal });
+      markSent(state, queued);
+      return true;
+    }
+  } catch (error) {
+    if (!(error instanceof BusError && error.code === "message_not_found")) {
+      state.lastError = error;
+      return false;
+    }
+  }
+  file.refuse(queued.seq, refusal);
+  return true;
+}
+
+function markSent(state: DrainState, { seq, message }: QueuedMessage): void {
+  state.lastError = undefined;
+  state.sent.set(message.id, seq);
+  if (state.sent.size >= most_sent) forgetSent(state);
+}
+
+function forgetSent({ file, sent }: DrainState): void {
+  if (sent.size === 0) return;
+  file.remove([...sent.values()]);
+  sent.clear();
+}
+
+/** Does not keep a process alive that has nothing else to do. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal, ref: false }).catch((error: Error) => {
+    if (!signal.aborted) throw error;
+  });
+}

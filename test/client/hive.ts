@@ -1,0 +1,80 @@
+import { createMailroom } from "../../src/app/bus.ts";
+import type { Mailroom } from "../../src/app/mailroom.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { type Config, deliveryPolicy } from "../../src/config.ts";
+import { type RunningServer, startServer } from "../../src/server/server.ts";
+import { openMemoryStore } from "../../src/stores/memory/store.ts";
+import { testConfig } from "../support/fixtures.ts";
+
+const version = "0.0.0-test";
+
+/** A real server on a store in memory, which can be stopped and started again on the same port with the same mail. */
+export type Hive = AsyncDisposable & {
+  readonly url: string;
+  readonly port: number;
+  readonly token: string;
+  /** The bus behind it, for looking at things past the network. */
+  readonly mailroom: Mailroom;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+export const token = "hvp_test_token";
+
+export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> {
+  const config = testConfig({ port: 0, stop_ms: 500, max_attempts: 1_000, backoff_base_ms: 1, ...overrides });
+  const policy = deliveryPolicy({ ...config, retry: retryOf(config) });
+  await using opened = new AsyncDisposableStack();
+  const store = opened.use(openMemoryStore({ clock: systemClock, policy }));
+  const mailroom = opened.use(
+    createMailroom({
+      store,
+      clock: systemClock,
+      config,
+      randomBytes: (bytes) => crypto.getRandomValues(bytes),
+      log: silentLog,
+      version,
+    }),
+  );
+  const listen = (port: number) =>
+    startServer({
+      mailroom,
+      config: { ...config, port },
+      authenticate: (shown) => (shown === token ? { actor: "operator", scopes: ["admin"] } : undefined),
+      status: () => store.status(),
+      log: silentLog,
+      version,
+    });
+  let server: RunningServer | undefined = await listen(0);
+  const { url, port } = server;
+  const rest = opened.move();
+  const stop = async () => {
+    const running = server;
+    server = undefined;
+    await running?.[Symbol.asyncDispose]();
+  };
+  return {
+    url,
+    port,
+    token,
+    mailroom,
+    stop,
+    async start() {
+      server ??= await listen(port);
+    },
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await rest.disposeAsync();
+    },
+  };
+}
+
+/** The general rule for every message type: what `testConfig` holds was worked out before the overrides. */
+function retryOf({ max_attempts, backoff_base_ms, backoff_max_ms }: Config): Config["retry"] {
+  const general = { max_attempts, base_delay_ms: backoff_base_ms, max_delay_ms: backoff_max_ms };
+  return { task: general, status: general, question: general, response: general };
+}
+
+/** As the operator, past the network. */
+export const operatorCall = { caller: { actor: "operator", scopes: ["admin"] } } as const;
