@@ -109,7 +109,7 @@ async function toSearch(office: Office, input: Input<"searchMessages">): Promise
       metadata: metadataOf(input),
       after: placeOf(office, input),
     }),
-    order: input.order ?? "newest",
+    order: input.order === "asc" ? "oldest" : "newest",
     limit: input.limit ?? limits.default_page,
   };
 }

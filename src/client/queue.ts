@@ -87,7 +87,7 @@ export class AgentMessageQueue implements AsyncDisposable {
   /** All that two agents ever said to each other, the oldest first. */
   async getConversationHistory(agent1: string, agent2: string): Promise<Message[]> {
     const history: Message[] = [];
-    const query = { participant: agent1, with: agent2, order: "oldest", limit: limits.page } as const;
+    const query = { participant: agent1, with: agent2, order: "asc", limit: limits.page } as const;
     for (let cursor: string | undefined; ; ) {
       const page = await this.#client.searchMessages(cursor === undefined ? query : { ...query, cursor });
       history.push(...page.messages);

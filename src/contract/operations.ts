@@ -71,7 +71,9 @@ const SearchFields = Type.Object(
     since: Type.Optional(Timestamp),
     until: Type.Optional(Timestamp),
     q: Type.Optional(Type.String({ maxLength: limits.query_length, description: "All of these whole words." })),
-    order: Type.Optional(Type.Unsafe<"newest" | "oldest">(Type.Enum(["newest", "oldest"], { default: "newest" }))),
+    order: Type.Optional(
+      Type.Unsafe<"asc" | "desc">(Type.Enum(["asc", "desc"], { default: "desc", description: "By time." })),
+    ),
     limit: Limit,
     cursor: Type.Optional(Cursor),
   },

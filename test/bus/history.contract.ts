@@ -65,7 +65,7 @@ export function historyContract(name: string, openHive: OpenHive): void {
       hive.clock.advance(1_000);
       await send(hive.bus, { from_agent: cleo, content: "Lunch" });
       const find = async (query: Input<"searchMessages">) =>
-        (await hive.bus.searchMessages({ order: "oldest", ...query })).messages.map((it) => it.content);
+        (await hive.bus.searchMessages({ order: "asc", ...query })).messages.map((it) => it.content);
       assert.deepEqual(await find({ participant: ada, with: bob }), ["The build is red", "Why red?"]);
       assert.deepEqual(await find({ participant: cleo }), ["Lunch"]);
       assert.deepEqual(await find({ q: "RED" }), ["The build is red", "Why red?"]);
@@ -118,7 +118,7 @@ export function historyContract(name: string, openHive: OpenHive): void {
       assert.deepEqual(await hive.bus.importMessages({ messages }), { imported: 0, already_present: 1 });
       assert.deepEqual(await claim(hive.bus), []);
       await send(hive.bus, { content: "by the bus" });
-      const { messages: history } = await hive.bus.searchMessages({ participant: ada, with: bob, order: "oldest" });
+      const { messages: history } = await hive.bus.searchMessages({ participant: ada, with: bob, order: "asc" });
       assert.deepEqual(
         history.map((it) => [it.content, it.acknowledged]),
         [
