@@ -2,6 +2,7 @@
 // Written so that any Node that knows ES modules can read it: what follows this file needs a newer one.
 import { spawn } from "child_process";
 import { existsSync, realpathSync } from "fs";
+import * as nodeModule from "module";
 import { constants } from "os";
 import { fileURLToPath } from "url";
 
@@ -23,17 +24,27 @@ function isNewEnough() {
 
 function refuse() {
   console.error(
-    "hivepost: needs Node " + needed.join(".") + " or newer, but this is Node " + process.versions.node + " (" +
-      process.execPath + "): install a newer Node, or in a checkout run `npm ci` once, which brings one along",
+    "hivepost: needs Node " +
+      needed.join(".") +
+      " or newer, but this is Node " +
+      process.versions.node +
+      " (" +
+      process.execPath +
+      "): install a newer Node, or in a checkout run `npm ci` once, which brings one along",
   );
   process.exitCode = 1;
 }
 
 function run() {
   if (process.env.HIVEPOST_LAUNCHED) endWithLauncher();
+  // Halves the time to start (0.6 s to 0.3 s); a coverage report wants the code compiled afresh.
+  if (!process.env.NODE_V8_COVERAGE) nodeModule.enableCompileCache();
   // Node does not strip types under node_modules, so an installed package has no src but dist.
   import((existsSync(source) ? source : built).href).then(
-    (program) => program.main(process.argv.slice(2)).then((code) => { process.exitCode = code; }),
+    (program) =>
+      program.main(process.argv.slice(2)).then((code) => {
+        process.exitCode = code;
+      }),
     (error) => {
       console.error("hivepost: cannot start: " + error.message + "; in a checkout run `npm ci`, else install it again");
       process.exitCode = 1;

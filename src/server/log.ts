@@ -10,7 +10,7 @@ export function openLog(level: string, output: LogOutput): Log {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   // Errors arrive as `error`, and an Error's own fields are not enumerable.
   return pino(
-    { ...options, serializers: { error: pino.stdSerializers.err } },
+    { ...options, serializers: { error: pino.stdSerializers.err, err: pino.stdSerializers.err } },
     { write: (line) => destination.write(line) },
   );
 }

@@ -1,0 +1,187 @@
+import { describeDuration } from "../base/time.ts";
+import type { Agent } from "../contract/agents.ts";
+import type { Conversation } from "../contract/conversations.ts";
+import { type Delivery, type DeliveryStatus, type Message, priorities } from "../contract/messages.ts";
+import type { Output } from "../contract/operations.ts";
+import type { OperationName } from "../contract/routes.ts";
+import { counted, indented, table, visible, visibleLine } from "./print.ts";
+
+type Printers = { readonly [Name in OperationName]: (output: Output<Name>, columns: number) => string };
+
+/** Each operation's answer for a person: what happened, and what to do next. All of it is safe to print. */
+const printers: Printers = {
+  sendMessage: (message) => `sent ${message.id} to ${visibleLine(message.to_agent)} (${kindOf(message)})\n`,
+  sendMessages: ({ results }) => results.map(sendResult).join(""),
+  importMessages: (counts) => `imported ${counts.imported}, ${counts.already_present} were there already\n`,
+  claimMessages: ({ deliveries }) =>
+    deliveries.length === 0
+      ? "nothing to claim now (`hivepost inbox AGENT` says why)\n"
+      : deliveries.map(deliveryBlock).join("\n"),
+  acknowledgeMessages: ({ results }) =>
+    results
+      .map((it) => `${it.message_id} ${it.acknowledged ? "acknowledged" : (it.reason ?? "not acknowledged")}\n`)
+      .join(""),
+  acknowledgeMessage: ({ acknowledged }) => (acknowledged ? "acknowledged\n" : leaseLost),
+  rejectMessage: statusLine,
+  extendLease: statusLine,
+  recordEvidence: statusLine,
+  getMessage: (message) => {
+    const steps = message.ledger.map(
+      ({ at, event, actor, agent_id, reason = "" }) => [at, event, actor, agent_id ?? "", reason] as const,
+    );
+    const columns = ["at", "event", "by", "recipient", "reason"].map((title) => ({ title }));
+    return `${messageBlock(message)}\n${message.deliveries.map(statusLine).join("")}\n${table(columns, steps, Infinity)}`;
+  },
+  searchMessages: ({ messages, next_cursor }) =>
+    messages.length === 0 ? "no message found\n" : messages.map(messageBlock).join("\n") + more(next_cursor),
+  createConversation: (conversation) => `opened ${conversationLine(conversation)}`,
+  listConversations: ({ conversations, next_cursor }) =>
+    conversations.length === 0
+      ? "no conversation found\n"
+      : conversations.map(conversationLine).join("") + more(next_cursor),
+  getConversation: conversationLine,
+  updateConversation: conversationLine,
+  getInbox: inboxTable,
+  listDeadLetters: ({ dead_letters, next_cursor }) =>
+    dead_letters.length === 0
+      ? "no dead letters\n"
+      : dead_letters
+          .map((it) => {
+            const died = `dead since ${it.died_at} after ${counted(it.attempt, "attempt")}: ${visibleLine(it.reason)}`;
+            return `${messageBlock(it.message)}  ${died} (for ${it.agent_id})\n`;
+          })
+          .join("\n") + more(next_cursor),
+  redriveDeadLetters: ({ redriven }) => `put back ${counted(redriven, "message")}\n`,
+  registerAgent: (agent) => `registered ${agentBlock(agent)}`,
+  listAgents: ({ agents }, columns) =>
+    agents.length === 0 ? "no agents yet; register one with: hivepost register NAME\n" : agentTable(agents, columns),
+  getAgent: agentBlock,
+  removeAgent: ({ dead }) => `removed; ${counted(dead, "waiting message")} became dead letters\n`,
+  heartbeat: agentBlock,
+  health: (health) => `${health.status}\n${detailsOf(health)}`,
+};
+
+/** The answer as text for a person. */
+export function describeAnswer(operation: OperationName, output: unknown, columns: number): string {
+  // The table types each printer by its own operation; which one is asked for is known only at run time.
+  return (printers[operation] as (output: unknown, columns: number) => string)(output, columns);
+}
+
+/** Whether an answer, though it is no error, says that what was asked was not done. */
+export function isRefusal(output: unknown): boolean {
+  const { acknowledged, reason, results } = output as {
+    acknowledged?: boolean;
+    reason?: string;
+    results?: readonly { ok?: boolean; acknowledged?: boolean }[];
+  };
+  if (Array.isArray(results)) return results.some((it) => it.ok === false || it.acknowledged === false);
+  return reason === "lease_lost" && acknowledged !== true;
+}
+
+const leaseLost = "not acknowledged: the lease had ended (lease_lost), so another may have the message; claim again\n";
+
+function sendResult(result: Output<"sendMessages">["results"][number]): string {
+  if (result.ok) return printers.sendMessage(result.message, 0);
+  return `not sent: ${visibleLine(`${result.error.code}: ${result.error.message}`)}\n`;
+}
+
+function kindOf(message: Message): string {
+  const words = [message.priority, message.message_type, `conversation ${message.conversation_id}`];
+  if (message.deliver_at) words.push(`not before ${message.deliver_at}`);
+  return words.join(", ");
+}
+
+/** A message as it is read: one line about it, then its text. */
+export function messageBlock(message: Message): string {
+  const head = `${message.timestamp}  ${message.from_agent} → ${visibleLine(message.to_agent)}`;
+  const mark = message.acknowledged ? "acknowledged" : "not acknowledged";
+  const facts = [message.priority, message.message_type, mark].join(", ");
+  const extra =
+    Object.keys(message.metadata).length > 0 ? `\n  metadata ${visibleLine(JSON.stringify(message.metadata))}` : "";
+  return `${head}  (${facts})\n  id ${message.id}${extra}\n${indented(visible(message.content), "  │ ")}\n`;
+}
+
+function deliveryBlock(delivery: Delivery): string {
+  const { message, lease_id } = delivery;
+  const again = delivery.attempt > 1 ? `  attempt ${delivery.attempt}\n` : "";
+  const next = `  done? hivepost ack ${message.id} ${visibleLine(lease_id)}   (leased until ${delivery.lease_expires_at})\n`;
+  return messageBlock(message) + again + next;
+}
+
+function statusLine(status: DeliveryStatus): string {
+  if (status.reason === "lease_lost")
+    return `nothing was changed: the lease had ended (lease_lost); it is ${status.state} now\n`;
+  const facts = [`${status.state} for ${status.agent_id}`, counted(status.attempt, "attempt")];
+  if (status.lease_expires_at) facts.push(`leased until ${status.lease_expires_at}`);
+  if (status.available_at) facts.push(`available at ${status.available_at}`);
+  if (status.reason) facts.push(visibleLine(status.reason));
+  return `${facts.join(", ")}\n`;
+}
+
+function conversationLine(conversation: Conversation): string {
+  const who = conversation.participants.join(", ");
+  return `${conversation.id}  ${conversation.status}  last activity ${conversation.last_activity}  ${who}\n`;
+}
+
+function inboxTable(inbox: Output<"getInbox">, columns: number): string {
+  const titles = [{ title: "priority" }, ...["ready", "scheduled", "leased", "held"].map(right)];
+  const rows = priorities.map((priority) => {
+    const depth = inbox.depth[priority];
+    return [priority, ...[depth.ready, depth.scheduled, depth.leased, depth.held].map(String)];
+  });
+  const age = inbox.oldest_age_ms === undefined ? "" : `, the oldest for ${describeDuration(inbox.oldest_age_ms)}`;
+  const head = `${inbox.agent_id}: ${counted(inbox.total, "message")} of at most ${inbox.limit} waiting${age}\n`;
+  return `${head}${table(titles, rows, columns)}${inbox.explanation.map((it) => `${visibleLine(it)}\n`).join("")}`;
+}
+
+function right(title: string) {
+  return { title, align: "right" } as const;
+}
+
+function agentTable(agents: readonly Agent[], columns: number): string {
+  const titles = ["agent", "health", "status", "can", "groups", "last seen"].map((title) => ({ title }));
+  const rows = agents.map((agent) => [
+    agent.agent_id,
+    agent.health,
+    agent.status,
+    capabilitiesOf(agent),
+    agent.groups.join(" "),
+    agent.last_seen_at ?? "not yet",
+  ]);
+  return table(titles, rows, columns);
+}
+
+function capabilitiesOf(agent: Agent): string {
+  return agent.capabilities.map(({ name, level }) => (level === undefined ? name : `${name}:${level}`)).join(" ");
+}
+
+function agentBlock(agent: Agent): string {
+  const facts = [
+    ["can", capabilitiesOf(agent)],
+    ["groups", agent.groups.join(" ")],
+    ["aliases", agent.aliases.join(" ")],
+    ["program", agent.program ?? ""],
+    ["task", agent.current_task ?? ""],
+    ["location", agent.location ? JSON.stringify(agent.location) : ""],
+    ["last seen", agent.last_seen_at ?? "not yet"],
+  ].filter(([, value]) => value !== "");
+  const lines = facts.map(([name = "", value = ""]) => `  ${name.padEnd(10)}${visibleLine(value)}\n`);
+  return `${agent.agent_id}: ${agent.health}, ${agent.status}\n${lines.join("")}`;
+}
+
+function detailsOf(health: Readonly<Record<string, unknown>>): string {
+  const { status: _shown, ...details } = health;
+  return flat(details)
+    .map(([name, value]) => `  ${name.padEnd(36)} ${visibleLine(String(value))}\n`)
+    .join("");
+}
+
+function flat(value: object, path = ""): [name: string, value: unknown][] {
+  return Object.entries(value).flatMap(([name, inner]: [string, unknown]): [string, unknown][] =>
+    typeof inner === "object" && inner !== null ? flat(inner, `${path}${name}.`) : [[path + name, inner]],
+  );
+}
+
+function more(cursor: string | undefined): string {
+  return cursor === undefined ? "" : `there is more: --cursor ${visibleLine(cursor)}\n`;
+}

@@ -1,0 +1,162 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import type { Client } from "../client/client.ts";
+import { loadConfig } from "../config.ts";
+import { BusError, type ErrorCode } from "../contract/errors.ts";
+import type { Input, Output } from "../contract/operations.ts";
+import { fillRoute, type OperationName } from "../contract/routes.ts";
+import { type Arguments, type Flag, flagValue, quoted, UsageError } from "./arguments.ts";
+import { NotReachable } from "./failure.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Flags of every command that talks to a server. */
+export const serverFlags: readonly Flag[] = [
+  {
+    name: "url",
+    takes: "value",
+    placeholder: "URL",
+    help: "The server (or HIVEPOST_URL; default http://127.0.0.1:4483)",
+  },
+  {
+    name: "token-file",
+    takes: "value",
+    placeholder: "FILE",
+    help: "A file that holds the token (or HIVEPOST_TOKEN, HIVEPOST_TOKEN_FILE, <data-dir>/admin.token)",
+  },
+  { name: "data-dir", takes: "value", placeholder: "FOLDER", help: "The hive's folder, for its admin.token" },
+  { name: "config", takes: "value", placeholder: "FILE", help: "A config file other than ./hivepost.config.json" },
+];
+
+/** Where the server is, and what opens it. */
+export type ServerAddress = {
+  readonly url: string;
+  readonly token: string | undefined;
+  /** Where the token came from, or would have: for messages. */
+  readonly tokenOrigin: string;
+};
+
+/** @throws UsageError for an address that is none. @throws BusError for a config file that cannot be used. */
+export async function findServer(given: Arguments, { environment }: Terminal): Promise<ServerAddress> {
+  const config = loadConfig(settingFlags(given, ["data-dir", "config"]), environment);
+  const anywhere = config.host === "0.0.0.0" || config.host === "::";
+  const host = anywhere ? "127.0.0.1" : config.host.includes(":") ? `[${config.host}]` : config.host;
+  const url = flagValue(given, "url") ?? environment["HIVEPOST_URL"] ?? `http://${host}:${config.port}`;
+  if (!URL.canParse(url) || !/^https?:/.test(url)) {
+    throw new UsageError(`${quoted(url)} is no address of a server; it looks like http://127.0.0.1:4483`);
+  }
+  return { url: url.replace(/\/+$/, ""), ...(await findToken(given, environment, config.data_dir)) };
+}
+
+/** The named flags as settings: `data-dir` becomes `data_dir`. */
+export function settingFlags(given: Arguments, names: readonly string[]): Record<string, string> {
+  const present = names.flatMap((name) => {
+    const value = flagValue(given, name);
+    return value === undefined ? [] : [[name.replaceAll("-", "_"), value] as const];
+  });
+  return Object.fromEntries(present);
+}
+
+type FoundToken = Pick<ServerAddress, "token" | "tokenOrigin">;
+
+async function findToken(given: Arguments, environment: Terminal["environment"], folder: string): Promise<FoundToken> {
+  const named = flagValue(given, "token-file");
+  if (named !== undefined) return { token: await readToken(named), tokenOrigin: named };
+  const { HIVEPOST_TOKEN: inline, HIVEPOST_TOKEN_FILE: file } = environment;
+  if (inline) return { token: inline.trim(), tokenOrigin: "HIVEPOST_TOKEN" };
+  if (file) return { token: await readToken(file), tokenOrigin: `${file} (HIVEPOST_TOKEN_FILE)` };
+  const first = path.join(folder, "admin.token");
+  return { token: await readToken(first).catch(nothingIfAbsent), tokenOrigin: first };
+}
+
+async function readToken(file: string): Promise<string> {
+  return (await readFile(file, "utf8")).trim();
+}
+
+function nothingIfAbsent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
+}
+
+/** Calls one operation over HTTP. @throws BusError as the server says. @throws NotReachable */
+export async function ask<Name extends OperationName>(
+  server: ServerAddress,
+  operation: Name,
+  input: Input<Name>,
+  signal: AbortSignal,
+): Promise<Output<Name>> {
+  const { method, path: route, rest } = fillRoute(operation, input as Record<string, unknown>);
+  const bodiless = method === "GET" || method === "DELETE";
+  const response = await fetch(`${server.url}${route}${bodiless ? toQuery(rest) : ""}`, {
+    method,
+    signal,
+    ...(!bodiless && { body: JSON.stringify(rest) }),
+    headers: {
+      ...(!bodiless && { "content-type": "application/json" }),
+      ...(server.token && { authorization: `Bearer ${server.token}` }),
+    },
+  }).catch((cause: unknown) => {
+    throw signal.aborted ? new Error("stopped before the server answered") : unreachable(server, cause);
+  });
+  const answer = await readAnswer(server, response);
+  if (!response.ok) throw refusal(server, answer);
+  // The server answers by the same table.
+  return answer as Output<Name>;
+}
+
+/** The API's own words for a refusal, kept for `--json`. */
+export class Refusal extends BusError {
+  readonly problem: unknown;
+
+  constructor(problem: { code: ErrorCode; detail: string }, hint: string) {
+    super(problem.code, problem.detail + hint);
+    this.problem = problem;
+  }
+}
+
+function toQuery(fields: Readonly<Record<string, unknown>>): string {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const query = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)])).toString();
+  return query && `?${query}`;
+}
+
+function unreachable({ url }: ServerAddress, cause: unknown): NotReachable {
+  const { cause: inner } = cause as { cause?: { code?: string; message?: string } };
+  const reason = inner?.code ?? inner?.message ?? String(cause);
+  return new NotReachable(
+    `no server answers at ${url} (${reason}); start one with \`hivepost serve\`, or name another with --url or HIVEPOST_URL`,
+    { cause },
+  );
+}
+
+async function readAnswer(server: ServerAddress, response: Response): Promise<unknown> {
+  const text = await response.text().catch((cause: unknown) => {
+    throw unreachable(server, cause);
+  });
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new NotReachable(`what answers at ${server.url} is no Hivepost server (status ${response.status}, no JSON)`, {
+      cause,
+    });
+  }
+}
+
+function refusal(server: ServerAddress, answer: unknown): Error {
+  const problem = answer as { code?: ErrorCode; detail?: string; message?: string } | null;
+  if (!problem?.code) return new NotReachable(`what answers at ${server.url} is no Hivepost server`);
+  const { code } = problem;
+  const detail = problem.detail ?? problem.message ?? "";
+  return new Refusal({ ...problem, code, detail }, code === "unauthenticated" ? tokenHint(server) : "");
+}
+
+function tokenHint({ token, tokenOrigin }: ServerAddress): string {
+  if (token) return ` (the token came from ${tokenOrigin})`;
+  return `; there is no ${tokenOrigin}: name the hive's folder with --data-dir, or set HIVEPOST_TOKEN or HIVEPOST_TOKEN_FILE`;
+}
+
+/** A lasting connection, for what one request cannot do. Fails at once where no server answers. */
+export async function openClient(given: Arguments, terminal: Terminal): Promise<Client> {
+  const { url, token = "" } = await findServer(given, terminal);
+  // Loaded here, so that commands of one request start without it.
+  const { connect } = await import("../client/client.ts");
+  return connect(url, { token, connect_timeout_ms: 0 });
+}

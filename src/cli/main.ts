@@ -1,0 +1,80 @@
+import { type Arguments, type Flag, parseArguments, quoted, UsageError } from "./arguments.ts";
+import { Refusal } from "./call.ts";
+import type { Command } from "./command.ts";
+import { describeFailure, type ExitCode } from "./failure.ts";
+import { helpOf, overview } from "./help.ts";
+import { suggestion } from "./nearest.ts";
+import { operationCommands } from "./operation.ts";
+import { jsonLine } from "./print.ts";
+import { stopSignal } from "./signals.ts";
+import { specialCommands } from "./special.ts";
+import { processTerminal, type Terminal } from "./terminal.ts";
+
+const everywhere: readonly Flag[] = [
+  { name: "json", takes: "switch", help: "Print exactly the API's answer" },
+  { name: "help", takes: "switch", short: "h", help: "Show this" },
+];
+
+const helpCommand: Command = {
+  name: "help",
+  summary: "Show what a command does, its flags and examples.",
+  usage: "[command]",
+  flags: [],
+  examples: [["help send", "everything about sending"]],
+  run: async ({ given, terminal }) => {
+    const [word] = given.words;
+    terminal.stdout.write(word ? helpOf(withEverywhere(findCommand(word.text))) : overview(commands));
+    return 0;
+  },
+};
+
+const commands: readonly Command[] = [...operationCommands, ...specialCommands, helpCommand];
+
+/**
+ * Runs one command line. Never throws: whatever goes wrong is one line on standard error and the exit code.
+ *
+ * @param argv What follows the program's name.
+ */
+export async function main(argv: readonly string[], terminal: Terminal = processTerminal()): Promise<ExitCode> {
+  const json = argv.includes("--json");
+  try {
+    return await dispatch(argv, terminal);
+  } catch (error) {
+    const { message, code } = describeFailure(error);
+    if (json && error instanceof Refusal) terminal.stdout.write(`${jsonLine(error.problem)}\n`);
+    terminal.stderr.write(`hivepost: ${message}\n`);
+    return code;
+  }
+}
+
+async function dispatch(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "--help" || name === "-h") {
+    terminal.stdout.write(overview(commands));
+    return 0;
+  }
+  const command = withEverywhere(findCommand(name === "--version" || name === "-v" ? "version" : name));
+  const given = parseArguments(rest, command.flags);
+  if (given.flags.has("help")) {
+    terminal.stdout.write(helpOf(command));
+    return 0;
+  }
+  return await runUntilStopped(command, given, terminal);
+}
+
+async function runUntilStopped(command: Command, given: Arguments, terminal: Terminal): Promise<ExitCode> {
+  using stop = stopSignal();
+  return await command.run({ given, terminal, json: given.flags.has("json"), signal: stop.signal });
+}
+
+function withEverywhere(command: Command): Command {
+  return { ...command, flags: [...command.flags, ...everywhere] };
+}
+
+/** By its name or another word for it. @throws UsageError with the nearest name. */
+function findCommand(name: string): Command {
+  const found = commands.find((it) => it.name === name) ?? commands.find((it) => it.also?.includes(name));
+  if (found) return found;
+  const names = commands.flatMap((it) => [it.name, ...(it.also ?? [])]);
+  throw new UsageError(`there is no command ${quoted(name)}${suggestion(name, names)}; hivepost help lists them all`);
+}

@@ -1,0 +1,41 @@
+import { operations } from "../contract/operations.ts";
+import { type OperationName, operationNames } from "../contract/routes.ts";
+import { describeAnswer, isRefusal } from "./answers.ts";
+import { ask, findServer, serverFlags } from "./call.ts";
+import type { Command, Run } from "./command.ts";
+import { commandOfOperation } from "./commands.ts";
+import type { ExitCode } from "./failure.ts";
+import { flagsOf, inputOf, usageOf } from "./fields.ts";
+import { jsonLine } from "./print.ts";
+
+/** A command for each operation, read off the table. */
+export const operationCommands: readonly Command[] = operationNames.map(toCommand);
+
+function toCommand(operation: OperationName): Command {
+  const spec = commandOfOperation[operation];
+  return {
+    name: spec.name,
+    also: [...(spec.also ?? []), operation],
+    summary: operations[operation].summary,
+    usage: usageOf(operation, spec),
+    flags: [...flagsOf(operation, spec), ...serverFlags],
+    examples: spec.examples,
+    about: `Operation ${operation} of the API.`,
+    run: async (run) => {
+      const around = { now: Date.now, readStdin: () => run.terminal.readStdin() };
+      return await callAndPrint(operation, await inputOf(operation, spec, run.given, around), run);
+    },
+  };
+}
+
+/** Calls an operation and prints its answer, as JSON or for a person. */
+export async function callAndPrint(operation: OperationName, input: object, run: Run): Promise<ExitCode> {
+  const server = await findServer(run.given, run.terminal);
+  // The server checks the input against the operation's schema; nothing here relies on its shape.
+  const output = await ask(server, operation, input as never, run.signal);
+  const { stdout } = run.terminal;
+  stdout.write(
+    run.json ? `${jsonLine(output)}\n` : describeAnswer(operation, output, stdout.isTTY ? stdout.columns : Infinity),
+  );
+  return isRefusal(output) ? 1 : 0;
+}

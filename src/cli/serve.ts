@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { loadConfig, type SettingName, settings } from "../config.ts";
+import type { Flag } from "./arguments.ts";
+import { settingFlags } from "./call.ts";
+import type { Command, Run } from "./command.ts";
+import type { ExitCode } from "./failure.ts";
+
+/** Beyond the time the server gives to what is under way: closing files. */
+const closing_ms = 1_500;
+
+const settingNames = Object.keys(settings) as SettingName[];
+
+/** A flag for each setting. */
+export const settingsAsFlags: readonly Flag[] = [
+  ...settingNames.map((name): Flag => {
+    const setting = settings[name];
+    const placeholder = typeof setting.default === "number" ? "N" : "TEXT";
+    const help = `${setting.help} (default ${setting.default})`;
+    return { name: name.replaceAll("_", "-"), takes: "value", placeholder, help };
+  }),
+  { name: "config", takes: "value", placeholder: "FILE", help: "A config file other than ./hivepost.config.json" },
+];
+
+export const serveCommand: Command = {
+  name: "serve",
+  also: ["start", "server"],
+  summary: "Run the server until it is told to stop.",
+  usage: "",
+  flags: settingsAsFlags,
+  examples: [
+    ["serve", "on http://127.0.0.1:4483, with its data in ~/.hivepost"],
+    ["serve --port 0 --data-dir ./hive", "on a free port, with its data here"],
+  ],
+  about:
+    "Prints `listening on URL` on standard output when it is ready; logs go to standard error. The first start writes an\n" +
+    "admin token to admin.token in the data folder. SIGTERM or Ctrl-C stops it gracefully, a second one at once.\n" +
+    "Each flag is also an environment variable (--inbox-depth is HIVEPOST_INBOX_DEPTH) and a field of hivepost.config.json.",
+  run: runServer,
+};
+
+async function runServer({ given, terminal, json, signal }: Run): Promise<ExitCode> {
+  const flags = settingFlags(
+    given,
+    [...given.flags.keys()].filter((name) => name !== "json"),
+  );
+  const { environment } = terminal;
+  const { stop_ms } = loadConfig(flags, environment);
+  // Loaded here, so that every other command starts without the server's weight.
+  const { serve } = await import("../serve.ts");
+  const hive = await serve({ flags, environment });
+  terminal.stdout.write(
+    json ? `${JSON.stringify({ url: hive.url, data_dir: hive.dataDir })}\n` : `listening on ${hive.url}\n`,
+  );
+  // A program that starts us reads the one line; a person gets to know what to do next.
+  if (terminal.stderr.isTTY || environment["npm_lifecycle_event"]) terminal.stderr.write(nextSteps(hive));
+  await aborted(signal);
+  const stopped = hive[Symbol.asyncDispose]().then(() => true);
+  const inTime = await Promise.race([stopped, sleep(stop_ms + closing_ms, false, { ref: false })]);
+  if (inTime) return 0;
+  terminal.stderr.write(
+    `hivepost: did not stop within ${stop_ms + closing_ms} ms and was cut short; nothing accepted is lost\n`,
+  );
+  process.exit(1);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** Commands that work as they are typed: with the address and folder where these are not the usual ones. */
+function nextSteps({ url, dataDir }: { url: string; dataDir: string }): string {
+  const program = import.meta.filename.endsWith(".ts") ? "npx hivepost" : "hivepost";
+  const { port, host, data_dir } = settings;
+  const exports = [
+    url === `http://${host.default}:${port.default}` ? "" : `  export HIVEPOST_URL=${url}\n`,
+    dataDir === data_dir.default ? "" : `  export HIVEPOST_DATA_DIR=${JSON.stringify(dataDir)}\n`,
+  ];
+  return `
+Now, in another terminal:
+${exports.join("")}  ${program} register bob
+  ${program} send bob "Please review the login page"
+  ${program} claim bob
+
+${program} help shows the rest; the API is at ${url}/docs. Ctrl-C stops the server.
+
+`;
+}

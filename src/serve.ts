@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { createMailroom } from "./app/bus.ts";
+import { openFirstToken } from "./app/first-token.ts";
+import { systemClock } from "./base/clock.ts";
+import type { RandomBytes } from "./base/uuid.ts";
+import { deliveryPolicy, loadConfig } from "./config.ts";
+import { openLog } from "./server/log.ts";
+import { startServer } from "./server/server.ts";
+import { openMemoryStore } from "./stores/memory/store.ts";
+
+type Source = Readonly<Record<string, string | undefined>>;
+
+export type ServeOptions = {
+  /** Settings by name, e.g. `{ port: "0" }`; they win over the environment and the config file. */
+  readonly flags?: Source;
+  readonly environment?: Source;
+};
+
+/** A server at work. Disposing it stops it gracefully: leases go back, what was accepted is on disk. */
+export type RunningHive = AsyncDisposable & {
+  readonly url: string;
+  /** The first admin token. */
+  readonly token: string;
+  readonly dataDir: string;
+};
+
+/**
+ * Introduces the parts to each other and starts them.
+ *
+ * @throws BusError for settings, folders and databases it cannot work with; the system's own error for a port in use.
+ */
+export async function serve({ flags, environment }: ServeOptions = {}): Promise<RunningHive> {
+  const config = loadConfig(flags, environment);
+  const log = openLog(config.log_level, process.stderr);
+  const clock = systemClock;
+  const randomBytes: RandomBytes = (bytes) => crypto.getRandomValues(bytes);
+  const { data_dir: dataDir } = config;
+
+  // What is opened here is closed in reverse order, also when a later step fails.
+  await using opened = new AsyncDisposableStack();
+  const policy = deliveryPolicy(config);
+  const store = opened.use(openMemoryStore({ clock, policy }));
+  const { token, authenticate } = await openFirstToken(dataDir, randomBytes);
+  const mailroom = opened.use(createMailroom({ store, clock, config, randomBytes, log, version }));
+  log.info({ data_dir: dataDir, version }, "opened the hive");
+  const status = () => mailroom.status();
+  const server = opened.use(await startServer({ mailroom, config, authenticate, status, log, version }));
+  const running = opened.move();
+  return { url: server.url, token, dataDir, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+/** As in package.json, which stands beside `src` and beside `dist`. */
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
