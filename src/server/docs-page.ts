@@ -9,9 +9,11 @@ type Entry = { readonly method: string; readonly path: string; readonly operatio
 
 /** The API for people, made of the same document that programs read. */
 export function renderDocs(document: OpenApiDocument): string {
-  const entries = Object.entries(document.paths).flatMap(([path, methods]) =>
+  const all = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]): Entry => ({ method, path, operation })),
   );
+  const tags = [...new Set(all.map(({ operation }) => operation.tags[0]))];
+  const entries = tags.flatMap((tag) => all.filter(({ operation }) => operation.tags[0] === tag));
   const main = [renderIntroduction(document), ...entries.map(renderEntry), renderSchemas(document)].join("\n");
   return page({ title: "API", nav: renderNav(document, entries), main });
 }

@@ -28,7 +28,9 @@ nav li a:hover { color: var(--accent); text-decoration: underline; }
 main { padding: 1.25rem 1.5rem 6rem; min-width: 0; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: .5rem 0 1rem; }
 main h2 { margin: 3rem 0 .5rem; font-size: 1.3rem; text-transform: none; }
-h3 { margin: 1.25rem 0 .4rem; font-size: .8rem; text-transform: uppercase; letter-spacing: .06em; color: var(--soft); }
+h3 { margin: 2rem 0 .4rem; font-size: 1.05rem; }
+section h3 { margin-top: 1.25rem; font-size: .8rem; text-transform: uppercase; letter-spacing: .06em; color: var(--soft); }
+section h3 a { text-transform: none; letter-spacing: 0; }
 code, pre { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 :not(pre) > code { background: var(--code); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: var(--code); border: 1px solid var(--line); border-radius: 6px; padding: .75rem 1rem; overflow-x: auto; margin: .25rem 0; }
@@ -52,6 +54,10 @@ summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
   nav { position: static; max-height: none; border-bottom: 1px solid var(--line); padding: 1rem 1.5rem; columns: 2; }
   header { gap: 1rem; padding: .6rem 1rem; font-size: .9rem; flex-wrap: wrap; }
   main { padding: 1rem; }
+  section thead { display: none; }
+  section tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  section td { display: inline-block; border: 0; padding: 0 .5rem 0 0; color: var(--soft); }
+  section td:last-child { display: block; color: var(--ink); }
 }
 @media print { nav, header { display: none; } .columns { display: block; } }
 `;

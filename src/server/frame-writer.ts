@@ -10,8 +10,8 @@ export type FrameWriter = {
 };
 
 /**
- * Frames are put together here rather than by `ws`, which makes two writes of each: one write per turn for all frames
- * of a connection halves the server's cost of a small answer (bench/stream.bench.ts).
+ * Frames are put together here rather than by `ws`, which makes two writes of each, corked or not. CPU per frame at 100
+ * frames a turn, measured 2026-11: 0.3 µs instead of 1.4 µs for an answer of 51 bytes, 1.4 µs instead of 2.2 µs for 1.3 KiB.
  *
  * @param socket The socket under an open WebSocket without compression; only whole frames are written, so that the
  * library's own control frames fit between them.

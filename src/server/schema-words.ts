@@ -53,7 +53,13 @@ function describeText({ pattern, minLength, maxLength }: Schema): string {
 }
 
 function describeRange(least: unknown, most: unknown, unit = ""): string {
-  if (least !== undefined && most !== undefined) return ` from ${least} to ${most}${unit}`;
-  if (least !== undefined) return ` of at least ${least}${unit}`;
-  return most === undefined ? "" : ` of at most ${most}${unit}`;
+  if (least !== undefined && most !== undefined) {
+    return ` ${unit ? "of" : "from"} ${spell(least)} to ${spell(most)}${unit}`;
+  }
+  if (least !== undefined) return ` of at least ${spell(least)}${unit}`;
+  return most === undefined ? "" : ` of at most ${spell(most)}${unit}`;
+}
+
+function spell(bound: unknown): string {
+  return Number(bound).toLocaleString("en");
 }
