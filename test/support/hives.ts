@@ -15,15 +15,18 @@ export type OpenStore = (options: { clock: Clock; policy: DeliveryPolicy }) => S
 
 /** A mailroom on a store of its own, on a clock that moves when told. */
 export type OpenMailroom = AsyncDisposable & {
-  readonly mailroom: Mailroom;
+  readonly mailroom: Mailroom & AsyncDisposable;
   readonly clock: TestClock;
   readonly config: Config;
 };
 
 export const operatorCall: Call = { caller: { actor: "operator", scopes: ["admin"] } };
 
-export async function openMailroom(openStore: OpenStore, settings: Partial<Config> = {}): Promise<OpenMailroom> {
-  const clock = clockAt();
+export async function openMailroom(
+  openStore: OpenStore,
+  settings: Partial<Config> = {},
+  clock = clockAt(),
+): Promise<OpenMailroom> {
   const config = testConfig(settings);
   await using opened = new AsyncDisposableStack();
   const store = opened.use(await openStore({ clock, policy: deliveryPolicy(config) }));
