@@ -12,8 +12,8 @@ import { clockAt } from "../support/fixtures.ts";
 import { failsWith } from "./fails-with.ts";
 import { freePort } from "./free-port.ts";
 import { operatorCall, startHive, token } from "./hive.ts";
-import { startProxy } from "./proxy.ts";
 import { startStandIn } from "./stand-in.ts";
+import { startWire } from "./wire.ts";
 
 for (const [platform, connectFrom] of [
   ["Node", connect],
@@ -63,17 +63,17 @@ for (const [platform, connectFrom] of [
 
     it("connects again after its connection was cut, and sends again what was not answered", async () => {
       await using hive = await startHive();
-      await using proxy = await startProxy(hive.port);
-      await using client = connectFrom(proxy.url, { token, reconnect_max_ms: 20 });
+      await using wire = await startWire(hive.port);
+      await using client = connectFrom(wire.url, { token, reconnect_max_ms: 20 });
       await client.registerAgent({ agent_id: "ada" });
 
       const waiting = client.claimMessages({ agent_id: "ada", wait_ms: 20_000 });
       await hiveHears(hive);
-      proxy.cut();
+      wire.cut();
       await client.sendMessage({ to_agent: "ada", content: "after the cut" });
 
       assert.equal((await waiting).deliveries[0]?.message.content, "after the cut");
-      assert.equal(proxy.connections, connectFrom === connect ? 2 : 4, "in a browser, each has one for its ticket");
+      assert.equal(wire.connections, connectFrom === connect ? 2 : 4, "in a browser, each has one for its ticket");
     });
 
     it("says which server it cannot reach and how to start one", async () => {
@@ -114,11 +114,11 @@ for (const [platform, connectFrom] of [
 describe("a connection", () => {
   it("whose other side has gone without a word is given up and made again", async () => {
     await using hive = await startHive();
-    await using proxy = await startProxy(hive.port);
+    await using wire = await startWire(hive.port);
     const clock = clockAt();
     const connection = createConnection(
       {
-        url: proxy.url,
+        url: wire.url,
         token,
         connect_timeout_ms: 100_000,
         request_timeout_ms: 100_000,
@@ -131,12 +131,12 @@ describe("a connection", () => {
     );
     await connection.request("health", {}, { resend: true });
 
-    proxy.freeze();
+    wire.freeze();
     const asked = connection.request("health", {}, { resend: true });
     clock.advance(31_000);
 
     assert.equal(((await asked) as { status: string }).status, "ok");
-    assert.equal(proxy.connections, 2);
+    assert.equal(wire.connections, 2);
     connection.close();
   });
 

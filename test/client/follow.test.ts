@@ -5,8 +5,8 @@ import type { BusEvent } from "../../src/contract/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { failsWith } from "./fails-with.ts";
 import { startHive, token } from "./hive.ts";
-import { startProxy } from "./proxy.ts";
 import { startStandIn } from "./stand-in.ts";
+import { startWire } from "./wire.ts";
 
 const register = async (client: Client, names: readonly string[]) => {
   for (const agent_id of names) await client.registerAgent({ agent_id });
@@ -47,9 +47,9 @@ describe("a follower", () => {
 
   it("misses nothing and hears nothing twice over lost connections", async () => {
     await using hive = await startHive();
-    await using proxy = await startProxy(hive.port);
+    await using wire = await startWire(hive.port);
     await using outside = connect(hive.url, { token });
-    await using client = connect(proxy.url, { token, reconnect_max_ms: 10 });
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
     const events: BusEvent[] = [];
     await using _ = await client.follow({}, async (event) => {
       await new Promise((resolve) => setImmediate(resolve));
@@ -61,7 +61,7 @@ describe("a follower", () => {
     await eventually("the first was heard of", () => events.length === 1);
     for (const [n, name] of names.slice(1).entries()) {
       await register(outside, [name]);
-      if (n % 10 === 5) proxy.cut();
+      if (n % 10 === 5) wire.cut();
     }
 
     await eventually("all were heard of", () => events.length >= names.length);

@@ -6,8 +6,8 @@ import { messageId } from "../support/fixtures.ts";
 import { failsWith } from "./fails-with.ts";
 import { freePort } from "./free-port.ts";
 import { startHive, token } from "./hive.ts";
-import { startProxy } from "./proxy.ts";
 import { startStandIn } from "./stand-in.ts";
+import { startWire } from "./wire.ts";
 
 describe("a request", () => {
   it("fails at the first failed attempt where it may not wait", async () => {
@@ -159,8 +159,8 @@ describe("a request", () => {
 
   it("keeps its place in the order when it is sent again", async () => {
     await using hive = await startHive();
-    await using proxy = await startProxy(hive.port);
-    await using client = connect(proxy.url, { token, reconnect_max_ms: 10 });
+    await using wire = await startWire(hive.port);
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
     await client.registerAgent({ agent_id: "ada" });
 
     const sent: Promise<unknown>[] = [];
@@ -168,7 +168,7 @@ describe("a request", () => {
       sent.push(client.sendMessage({ from_agent: "bob", to_agent: "ada", content: String(n) }));
       if (n % 20 === 10) {
         await sent[n - 5];
-        proxy.cut();
+        wire.cut();
       }
     }
     await Promise.all(sent);

@@ -5,8 +5,8 @@ import type { AgentId, Delivery } from "../../src/contract/messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { failsWith } from "./fails-with.ts";
 import { type Hive, operatorCall, startHive, token } from "./hive.ts";
-import { startProxy } from "./proxy.ts";
 import { startStandIn } from "./stand-in.ts";
+import { startWire } from "./wire.ts";
 
 const ada = "ada" as AgentId;
 
@@ -100,13 +100,13 @@ describe("a subscription", () => {
   it("goes on after the connection was cut, with all its credit", async () => {
     await using hive = await startHive();
     await register(hive);
-    await using proxy = await startProxy(hive.port);
-    await using client = connect(proxy.url, { token, reconnect_max_ms: 10 });
+    await using wire = await startWire(hive.port);
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
     const seen: Delivery[] = [];
     await using subscription = await client.subscribe({ agent_id: ada, credit: 1 }, (it) => void seen.push(it));
     await subscription.addCredit(2);
 
-    proxy.cut();
+    wire.cut();
     await mailFor(hive, 3);
 
     await eventually("all came", () => new Set(contents(seen)).size === 3);
@@ -130,12 +130,12 @@ describe("a subscription", () => {
   it("ends with the reason when the server will not have it any more", async () => {
     await using hive = await startHive();
     await register(hive);
-    await using proxy = await startProxy(hive.port);
-    await using client = connect(proxy.url, { token, reconnect_max_ms: 10 });
+    await using wire = await startWire(hive.port);
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
     const subscription = await client.subscribe({ agent_id: ada }, () => undefined);
 
     await hive.mailroom.removeAgent({ agent_id: ada }, operatorCall);
-    proxy.cut();
+    wire.cut();
 
     assert.equal((await subscription.ended)?.code, "agent_not_found");
   });

@@ -7,7 +7,7 @@ import type { Message } from "../../src/contract/messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { failsWith } from "./fails-with.ts";
 import { startHive, token } from "./hive.ts";
-import { startProxy } from "./proxy.ts";
+import { startWire } from "./wire.ts";
 
 /** ada is there, and has `count` messages: "0", "1", … */
 async function mailForAda(client: Client, count: number): Promise<Message[]> {
@@ -206,16 +206,16 @@ describe("a worker", () => {
 
   it("does not handle again what it has handled, when the connection was lost before the acknowledgement", async () => {
     await using hive = await startHive();
-    await using proxy = await startProxy(hive.port);
+    await using wire = await startWire(hive.port);
     await using outside = connect(hive.url, { token });
     const [message] = await mailForAda(outside, 1);
     assert.ok(message);
-    await using client = connect(proxy.url, { token, reconnect_max_ms: 10 });
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
     let handled = 0;
 
     await using _ = await client.worker("ada", () => {
       handled += 1;
-      proxy.cut();
+      wire.cut();
     });
 
     await isAcknowledged(outside, message);
@@ -224,17 +224,17 @@ describe("a worker", () => {
 
   it("goes on with a handler over a lost connection, under the lease of the redelivery", async () => {
     await using hive = await startHive();
-    await using proxy = await startProxy(hive.port);
+    await using wire = await startWire(hive.port);
     await using outside = connect(hive.url, { token });
     const sent = await mailForAda(outside, 3);
-    await using client = connect(proxy.url, { token, reconnect_max_ms: 10 });
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
     const seen: string[] = [];
 
     await using _ = await client.worker(
       "ada",
       async ({ content }, { signal }) => {
         seen.push(content);
-        if (content === "0") proxy.cut();
+        if (content === "0") wire.cut();
         await new Promise((resolve) => setTimeout(resolve, 500));
         assert.equal(signal.aborted, false);
       },

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 /** A wire between client and server that can be cut. */
-export type Proxy = AsyncDisposable & {
+export type Wire = AsyncDisposable & {
   readonly url: string;
   /** Connections made so far. */
   readonly connections: number;
@@ -12,7 +12,7 @@ export type Proxy = AsyncDisposable & {
   freeze(): void;
 };
 
-export async function startProxy(target_port: number): Promise<Proxy> {
+export async function startWire(target_port: number): Promise<Wire> {
   const open = new Set<Socket>();
   let connections = 0;
   const server = createServer((client) => {
