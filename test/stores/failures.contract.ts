@@ -4,7 +4,7 @@ import { describeDuration, toTimestamp } from "../../src/base/time.ts";
 import type { AgentId, LeaseId, MessageId } from "../../src/contract/messages.ts";
 import { retryDelayMs } from "../../src/core/messaging/policy.ts";
 import { ada, bob, cleo, messageId, monday_ms, testPolicy } from "../support/fixtures.ts";
-import { contents, leaseOf, type Opened, type OpenStore, openFor } from "./opened.ts";
+import { leaseOf, type Opened, type OpenStore, openFor } from "./opened.ts";
 
 const retry = { max_attempts: 3, base_delay_ms: 8_000, max_delay_ms: 60_000 };
 const policy = { retry: { ...testPolicy().retry, task: retry } };
@@ -116,117 +116,6 @@ export function failureContract(open: OpenStore): void {
       opened.clock.setWall(monday_ms - 86_400_000);
       opened.clock.advance(5_000);
       assert.deepEqual((await opened.store.deliveries.sweep(9)).woken, [bob]);
-    });
-  });
-
-  describe("sweep", () => {
-    it("ends leases whose time is over like a rejection by the bus itself", async () => {
-      await using opened = await openFor(open, { retry: { ...policy.retry, task: { ...retry, base_delay_ms: 0 } } });
-      const { id } = await opened.send();
-      const { lease_id } = await opened.claimOne(bob, { lease_ms: 1_000 });
-      assert.equal((await opened.store.deliveries.sweep(9)).next_due_ms, 1_000);
-      opened.clock.advance(1_000);
-      assert.deepEqual(await opened.store.deliveries.sweep(9), {
-        woken: [bob],
-        deaths: [],
-        expired: [lease_id],
-        next_due_ms: undefined,
-      });
-      const traced = await opened.store.history.message(id);
-      assert.deepEqual(
-        traced?.ledger.slice(2).map(({ event, actor, reason }) => [event, actor, reason]),
-        [
-          ["lease_expired", "hivepost", undefined],
-          ["ready", "hivepost", "lease expired"],
-        ],
-      );
-    });
-
-    it("gives up after the last attempt, and reports the death", async () => {
-      await using opened = await openFor(open, { retry: { ...policy.retry, task: { ...retry, max_attempts: 1 } } });
-      const message = await opened.send();
-      await opened.claimOne(bob);
-      opened.clock.advance(30_000);
-      const { deaths, woken } = await opened.store.deliveries.sweep(9);
-      const died_at = toTimestamp(monday_ms + 30_000);
-      assert.deepEqual(deaths, [{ message, agent_id: bob, reason: "attempts used up (1): lease expired", died_at }]);
-      assert.deepEqual(woken, []);
-    });
-
-    it("makes scheduled deliveries ready when their time has come by the wall clock", async () => {
-      await using opened = await openFor(open);
-      const { id } = await opened.send({ deliver_at_ms: monday_ms + 5_000 });
-      await opened.send({ deliver_at_ms: monday_ms + 9_000, recipients: [cleo] });
-      assert.equal((await opened.store.deliveries.sweep(9)).next_due_ms, 5_000);
-      opened.clock.setWall(monday_ms + 5_000);
-      assert.deepEqual(await opened.store.deliveries.sweep(9), {
-        woken: [bob],
-        deaths: [],
-        expired: [],
-        next_due_ms: 4_000,
-      });
-      assert.deepEqual((await opened.ledger(id)).at(-1), "ready");
-      opened.clock.setWall(monday_ms);
-      await opened.claimOne(bob);
-    });
-
-    it("gives up what has expired while ready, scheduled or held, the earliest first", async () => {
-      const loop = { ...testPolicy().loop, slow_after: 1, hold_after: 1 };
-      await using opened = await openFor(open, { loop });
-      const ready = await opened.send({ expires_at_ms: monday_ms + 3_000 });
-      const scheduled = await opened.send({ deliver_at_ms: monday_ms + 9_000, expires_at_ms: monday_ms + 2_000 });
-      const held = await opened.send({ reply_to: ready.id, expires_at_ms: monday_ms + 1_000 });
-      await opened.send({ expires_at_ms: monday_ms + 5_000 });
-      assert.equal((await opened.store.deliveries.sweep(9)).next_due_ms, 1_000);
-      opened.clock.advance(3_000);
-      const { deaths, next_due_ms } = await opened.store.deliveries.sweep(9);
-      assert.deepEqual(
-        deaths.map((it) => [it.message.id, it.reason]),
-        [held, scheduled, ready].map(({ id }) => [id, "expired"]),
-      );
-      assert.equal(next_due_ms, 2_000);
-    });
-
-    it("leaves what has expired in a lease to its holder, until the lease ends", async () => {
-      await using opened = await openFor(open);
-      await opened.send({ expires_at_ms: monday_ms + 1_000 });
-      await opened.send({ expires_at_ms: monday_ms + 1_000 });
-      const [one] = await opened.claim(bob);
-      assert(one);
-      opened.clock.advance(1_000);
-      assert.deepEqual((await opened.store.deliveries.sweep(9)).deaths, []);
-      assert.deepEqual(await opened.store.deliveries.acknowledge([leaseOf(one)], bob), ["acknowledged"]);
-      opened.clock.advance(29_000);
-      const { deaths } = await opened.store.deliveries.sweep(9);
-      assert.deepEqual(
-        deaths.map((it) => it.reason),
-        ["expired"],
-      );
-    });
-
-    it("does no more of each than it may, the earliest first, and says that more is due", async () => {
-      await using opened = await openFor(open);
-      for (const [content, ms] of [
-        ["third", 3],
-        ["first", 1],
-        ["second", 2],
-      ] as const) {
-        await opened.send({ content, deliver_at_ms: monday_ms + ms });
-      }
-      opened.clock.advance(10);
-      assert.equal((await opened.store.deliveries.sweep(2)).next_due_ms, 0);
-      assert.deepEqual(contents(await opened.claim(bob)), ["first", "second"]);
-      assert.equal((await opened.store.deliveries.sweep(2)).next_due_ms, 30_000);
-    });
-
-    it("finds nothing to do in an empty store", async () => {
-      await using opened = await openFor(open);
-      assert.deepEqual(await opened.store.deliveries.sweep(9), {
-        woken: [],
-        deaths: [],
-        expired: [],
-        next_due_ms: undefined,
-      });
     });
   });
 

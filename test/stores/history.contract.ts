@@ -199,24 +199,28 @@ export function historyContract(open: OpenStore): void {
       await using opened = await openFor(open, { loop });
       const { id } = await opened.send({ priority: "urgent" });
       await opened.claimOne(bob, { lease_ms: 9_000 });
+      await opened.send({ priority: "urgent" });
+      await opened.claimOne(bob, { lease_ms: 8_000 });
+      await opened.send({ priority: "urgent" });
+      await opened.claimOne(bob, { lease_ms: 10_000 });
       opened.clock.advance(2_000);
       await opened.send({ priority: "low" });
-      await opened.send({ priority: "low", deliver_at_ms: monday_ms + 5_000 });
+      for (const ms of [6_000, 5_000, 7_000]) await opened.send({ priority: "low", deliver_at_ms: monday_ms + ms });
       await opened.send({ reply_to: id });
       await opened.send({ to_agent: cleo });
       const none = { ready: 0, scheduled: 0, leased: 0, held: 0 };
       assert.deepEqual(await opened.store.history.inbox(bob), {
         depth: {
-          urgent: { ...none, leased: 1 },
+          urgent: { ...none, leased: 3 },
           high: none,
           normal: { ...none, held: 1 },
-          low: { ...none, ready: 1, scheduled: 1 },
+          low: { ...none, ready: 1, scheduled: 3 },
         },
         dead: 0,
         oldest_age_ms: 2_000,
         next_available_in_ms: 3_000,
-        next_lease_expires_in_ms: 7_000,
-        open_leases: 1,
+        next_lease_expires_in_ms: 6_000,
+        open_leases: 3,
       });
     });
 

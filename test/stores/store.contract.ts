@@ -8,6 +8,7 @@ import { leaseContract } from "./leases.contract.ts";
 import type { OpenStore } from "./opened.ts";
 import { publishContract } from "./publish.contract.ts";
 import { retentionContract } from "./retention.contract.ts";
+import { sweepContract } from "./sweep.contract.ts";
 
 /**
  * Everything that a store promises, a test per rule. Call it once per kind of store:
@@ -21,6 +22,7 @@ export function storeContract(name: string, open: OpenStore): void {
     conversationContract(open);
     leaseContract(open);
     failureContract(open);
+    sweepContract(open);
     historyContract(open);
     importContract(open);
     retentionContract(open);
