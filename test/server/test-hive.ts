@@ -1,8 +1,10 @@
+import assert from "node:assert/strict";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { type Log, silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
+import type { ErrorCode } from "../../src/contract/errors.ts";
 import { startServer } from "../../src/server/server.ts";
 import type { Timing } from "../../src/server/timing.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
@@ -89,4 +91,11 @@ async function call(url: string, { method, path, body, headers = {} }: { method:
 
 function isRaw(body: unknown): body is string | Uint8Array<ArrayBuffer> {
   return typeof body === "string" || body instanceof Uint8Array;
+}
+
+/** The problem document that a request is refused with. */
+export async function refusal(answer: Promise<Answer>): Promise<{ status: number; code: ErrorCode; detail: string }> {
+  const { status, headers, body } = await answer;
+  assert.match(headers.get("content-type") ?? "", /^application\/problem\+json/);
+  return { status, code: body.code, detail: body.detail };
 }
