@@ -1,0 +1,124 @@
+import { createMailroom } from "../../src/app/bus.ts";
+import type { Store } from "../../src/app/ports.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import type { Log } from "../../src/base/log.ts";
+import type { Config } from "../../src/config.ts";
+import type { BusEvent } from "../../src/contract/events.ts";
+import type { Cursor } from "../../src/contract/messages.ts";
+import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
+import type { Chance } from "./chance.ts";
+import { createGate, type Gate } from "./gate.ts";
+import { expectSame, type Model, Violation } from "./model.ts";
+import type { SimulatedTime } from "./time.ts";
+import { createWitness, type Observations } from "./witness.ts";
+import type { Server, Waiter } from "./world.ts";
+
+/** The store of a simulated server: what it is opened with, and what is left of it when the server is killed. */
+export type StoreLife = AsyncDisposable & {
+  open(options: { clock: Clock; policy: DeliveryPolicy }): Promise<Store>;
+  /** The store as the next server finds it. */
+  reopen(killed: Store): Promise<Store>;
+  /** Whether leases end with the server that gave them, rather than in their time. */
+  readonly losesLeases: boolean;
+};
+
+/** Everything of one run. */
+export type Run = {
+  readonly chance: Chance;
+  readonly time: SimulatedTime;
+  readonly config: Config;
+  readonly model: Model;
+  readonly seen: Observations;
+  readonly life: StoreLife;
+  readonly waiters: Set<Waiter>;
+  /** Elapsed time since which there has been mail for somebody who waits. */
+  readonly waitingSince: Map<Waiter, number>;
+  /** All events that were followed, in order, over all restarts. */
+  readonly followed: BusEvent[];
+  readonly errors: unknown[];
+  store: Store;
+  server: (Server & { readonly gate: Gate; readonly kill: AbortController }) | undefined;
+  /** Elapsed time at which a killed server starts again. */
+  restart_at_ms: number;
+  isHealed: boolean;
+};
+
+export async function startServer(run: Run): Promise<void> {
+  const { chance, time, config, model, seen } = run;
+  const kill = new AbortController();
+  const gate = createGate(
+    run.store,
+    chance,
+    createWitness(model, () => run.store, seen),
+  );
+  const mailroom = createMailroom({
+    store: gate.store,
+    clock: time.clock,
+    startTimer: time.startTimer,
+    config,
+    randomBytes: chance.randomBytes,
+    log: alarmLog(run, kill.signal),
+    version: "simulated",
+  });
+  run.server = { mailroom, death: kill.signal, gate, kill };
+  const after = run.followed.at(-1)?.cursor;
+  const call = { caller: { actor: "operator", scopes: ["operate"] as const } };
+  const push = async (events: readonly BusEvent[]) => {
+    if (!kill.signal.aborted) run.followed.push(...events);
+  };
+  // From the very beginning: the first event of all comes after position 0.
+  await mailroom.follow({ after: after ?? startOfEvents }, push, call);
+  // What a crash has left undone comes first.
+  await gate.drain();
+}
+
+const startOfEvents = Buffer.from('["event",0]').toString("base64url") as Cursor;
+
+/** Whatever the bus itself calls an error must not happen. */
+function alarmLog(run: Run, death: AbortSignal): Log {
+  const alarm = (fields: object, text: string) => {
+    if (death.aborted) return;
+    const cause = "error" in fields ? fields.error : undefined;
+    run.errors.push(new Error(`the bus logged: ${text} ${JSON.stringify(fields)}`, { cause }));
+  };
+  return { debug() {}, info() {}, warn: alarm, error: alarm };
+}
+
+export function killServer(run: Run): void {
+  run.server?.gate.kill();
+  run.server?.kill.abort();
+  run.server = undefined;
+  run.time.forgetTimers();
+  run.waiters.clear();
+  run.waitingSince.clear();
+  run.seen.judge.interrupted();
+  run.seen.wasKilled = true;
+  run.seen.losesLeases = run.life.losesLeases;
+}
+
+/** Starts the server again on what the killed one has left. */
+export async function restartServer(run: Run): Promise<void> {
+  const { life, model, seen, config, time } = run;
+  for (const [death, died_ms] of seen.owed) {
+    // So long ago that nobody could tell whether its notice was sent.
+    if (time.clock.now() - died_ms > config.idempotency_ms) seen.owed.delete(death);
+  }
+  run.store = await life.reopen(run.store);
+  if (life.losesLeases) {
+    for (const message of model.messages.values()) {
+      const leased = message.deliveries.filter((it) => it.state === "leased");
+      const kept = leased.length > 0 ? await run.store.history.message(message.publication.id) : undefined;
+      for (const delivery of leased) {
+        const status = kept?.deliveries.find((it) => it.agent_id === delivery.agent_id);
+        expectSame(status?.state, "ready", `${message.publication.id}, leased when the server was killed`);
+        const attempt = status?.attempt ?? -1;
+        // Whether an attempt that was cut off counts is left open.
+        if (attempt !== delivery.attempt && attempt !== delivery.attempt - 1) {
+          throw new Violation(`attempt ${delivery.attempt} became ${attempt} when the server was killed`);
+        }
+        Object.assign(delivery, { state: "ready", lease_id: undefined, attempt });
+      }
+    }
+  }
+  await startServer(run);
+}
