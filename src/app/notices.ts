@@ -6,9 +6,6 @@ import type { Death, Publication } from "./ports.ts";
 /** Who the bus itself writes as. */
 export const postmaster = "hivepost" as AgentId;
 
-/** At a start, deaths this recent are noticed again, should the process have died between a death and its notice. */
-const recent_ms = 60 * 60_000;
-
 /**
  * Tells each sender that a message was given up, and why. Sending a notice again is harmless: its idempotency key names
  * the death. A sender that is not registered has no inbox to be told in; it finds the message among the dead letters.
@@ -34,9 +31,12 @@ export async function sendRerouteNotice(office: Office, message: Message, agent_
   if (notice) await publishNotices(office, [notice]);
 }
 
-/** Sends the notices that a crash may have swallowed. */
+/**
+ * Sends the notices that a crash may have swallowed, of deaths so recent that the idempotency key of a notice that was
+ * sent is still remembered.
+ */
 export async function resumeNotices(office: Office): Promise<void> {
-  const since_ms = office.clock.now() - recent_ms;
+  const since_ms = office.clock.now() - office.config.idempotency_ms;
   const { rows } = await office.store.history.deadLetters({ limit: 500 });
   await sendDeathNotices(
     office,
