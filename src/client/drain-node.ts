@@ -21,8 +21,11 @@ const page = 100;
 const most_lanes = 256;
 /** Sent messages that are taken out of the file in one transaction; what a crash leaves in is sent again, to no effect. */
 const most_sent = 100;
-/** Pauses between tries of a message that the server cannot take just now. */
-const pause_ms = { first: 100, most: 10_000 } as const;
+/** Longest pause before the second try of a message that the server cannot take just now; doubles up to `retry_max_ms`. */
+const retry_base_ms = 100;
+
+/** Stands for no lane: those are JSON. */
+const fileErrors = "file";
 
 /** Refusals that are about the message: sending it again would be answered the same way. */
 const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -44,25 +47,28 @@ const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 type DrainState = {
   readonly file: OutboxFile;
   readonly client: Pick<Client, "sendMessage" | "getMessage">;
+  readonly retry_max_ms: number;
   readonly lanes: Map<string, Promise<void>>;
   /** Sent, and not yet taken out of the file: id → number. */
   readonly sent: Map<string, number>;
   /** Data version of the file when its lanes were last looked at. */
   seen: number | undefined;
   looking: boolean;
-  lastError: unknown;
+  /** Why the last try failed: by lane, and of the file under `fileErrors`. */
+  readonly errors: Map<string, unknown>;
   readonly stopping: AbortController;
 };
 
-export function startDrain(file: OutboxFile, client: DrainState["client"]): Drain {
+export function startDrain(file: OutboxFile, client: DrainState["client"], retry_max_ms: number): Drain {
   const state: DrainState = {
     file,
     client,
+    retry_max_ms,
     lanes: new Map(),
     sent: new Map(),
     seen: undefined,
     looking: false,
-    lastError: undefined,
+    errors: new Map(),
     stopping: new AbortController(),
   };
   const timer = setInterval(() => look(state), look_ms).unref();
@@ -70,7 +76,7 @@ export function startDrain(file: OutboxFile, client: DrainState["client"]): Drai
   return {
     wake: () => lookSoon(state),
     forgetSent: () => forgetSent(state),
-    lastError: () => state.lastError,
+    lastError: () => [...state.errors.values()].at(-1),
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       state.stopping.abort();
@@ -102,8 +108,9 @@ function look(state: DrainState): void {
     if (version === state.seen) return;
     for (const lane of file.lanes()) startLane(state, lane);
     state.seen = version;
+    state.errors.delete(fileErrors);
   } catch (error) {
-    state.lastError = error; // Of the file; the timer comes back to it.
+    state.errors.set(fileErrors, error); // The timer comes back to it.
   }
 }
 
@@ -113,7 +120,7 @@ function startLane(state: DrainState, lane: string): void {
   const drained = drainLane(state, lane).then(
     () => lookSoon(state),
     (error: unknown) => {
-      state.lastError = error;
+      state.errors.set(fileErrors, error);
       state.seen = undefined;
     },
   );
@@ -129,7 +136,7 @@ async function drainLane(state: DrainState, lane: string): Promise<void> {
     const messages = state.file.queued(lane, after, page);
     if (messages.length === 0) return;
     for (const message of messages) {
-      await handOver(state, message);
+      await handOver(state, lane, message);
       if (state.stopping.signal.aborted) return;
       after = message.seq;
     }
@@ -137,33 +144,37 @@ async function drainLane(state: DrainState, lane: string): Promise<void> {
 }
 
 /** Returns when the server has the message, has refused it, or nobody waits for that any more. */
-async function handOver(state: DrainState, queued: QueuedMessage): Promise<void> {
+async function handOver(state: DrainState, lane: string, queued: QueuedMessage): Promise<void> {
   const { signal } = state.stopping;
   for (let tries = 0; !signal.aborted; tries++) {
-    if (await attempt(state, queued)) return;
-    const { lastError: error } = state;
-    const asked_ms = error instanceof BusError ? (error.retry_after_ms ?? 0) : 0;
-    const ceiling_ms = Math.min(pause_ms.most, pause_ms.first * 2 ** Math.min(tries, 16));
+    const outcome = await attempt(state, queued);
+    if (outcome === "settled") {
+      state.errors.delete(lane);
+      return;
+    }
+    if (outcome instanceof Error) state.errors.set(lane, outcome);
+    const asked_ms = outcome instanceof BusError ? (outcome.retry_after_ms ?? 0) : 0;
+    const ceiling_ms = Math.min(state.retry_max_ms, retry_base_ms * 2 ** Math.min(tries, 16));
     await pause(asked_ms + Math.random() * ceiling_ms, signal);
   }
 }
 
-/** False where it has to be tried again. */
-async function attempt(state: DrainState, queued: QueuedMessage): Promise<boolean> {
+/** `settled`: the server has it or has refused it. Else it has to be tried again, for that reason. */
+type Attempt = "settled" | "waits for what it answers" | Error;
+
+async function attempt(state: DrainState, queued: QueuedMessage): Promise<Attempt> {
   const { client, stopping, file, sent } = state;
   const { message, seq } = queued;
-  const { signal } = stopping;
-  if (message.reply_to !== undefined && !sent.has(message.reply_to) && file.isQueued(message.reply_to, seq))
-    return false;
+  if (message.reply_to !== undefined && !sent.has(message.reply_to) && file.isQueued(message.reply_to, seq)) {
+    return "waits for what it answers";
+  }
   try {
-    await client.sendMessage(message, { signal });
+    await client.sendMessage(message, { signal: stopping.signal });
     markSent(state, queued);
-    return true;
+    return "settled";
   } catch (error) {
-    if (signal.aborted) return false;
     if (error instanceof BusError && refusals.has(error.code)) return await settleRefusal(state, queued, error);
-    state.lastError = error;
-    return false;
+    return error as Error;
   }
 }
 
@@ -171,26 +182,22 @@ async function attempt(state: DrainState, queued: QueuedMessage): Promise<boolea
  * An earlier try may have been accepted and its answer lost; what has changed since (the agent was removed, the time ran
  * out) makes the server refuse the repetition, and the message is there all the same.
  */
-async function settleRefusal(state: DrainState, queued: QueuedMessage, refusal: BusError): Promise<boolean> {
+async function settleRefusal(state: DrainState, queued: QueuedMessage, refusal: BusError): Promise<Attempt> {
   const { client, file, stopping } = state;
   try {
     if (refusal.code !== "idempotency_conflict") {
       await client.getMessage({ message_id: queued.message.id }, { signal: stopping.signal });
       markSent(state, queued);
-      return true;
+      return "settled";
     }
   } catch (error) {
-    if (!(error instanceof BusError && error.code === "message_not_found")) {
-      state.lastError = error;
-      return false;
-    }
+    if (!(error instanceof BusError && error.code === "message_not_found")) return error as Error;
   }
   file.refuse(queued.seq, refusal);
-  return true;
+  return "settled";
 }
 
 function markSent(state: DrainState, { seq, message }: QueuedMessage): void {
-  state.lastError = undefined;
   state.sent.set(message.id, seq);
   if (state.sent.size >= most_sent) forgetSent(state);
 }

@@ -15,6 +15,8 @@ export type OutboxOptions = {
   readonly client: Pick<Client, "sendMessage" | "getMessage">;
   /** Messages it holds at most. Default 100,000. */
   readonly limit?: number;
+  /** Longest pause between two tries of a message that the server cannot take just now. Default 10,000. */
+  readonly retry_max_ms?: number;
 };
 
 export type OutboxStatus = OutboxCounts & {
@@ -48,6 +50,7 @@ export type Outbox = AsyncDisposable & {
 };
 
 const default_limit = 100_000;
+const default_retry_max_ms = 10_000;
 const default_page = 1_000;
 const default_flush_ms = 10_000;
 /** How often `flush` looks; another process may be the one that drains. */
@@ -56,9 +59,9 @@ const look_ms = 10;
 const newId = createUuidV7(systemClock.now, (bytes) => crypto.getRandomValues(bytes));
 
 /** @throws BusError `database_damaged`, `database_newer`, `storage_full`, `unavailable`: the file cannot be used. */
-export function openOutbox({ file: path, client, limit = default_limit }: OutboxOptions): Outbox {
+export function openOutbox({ file: path, client, limit = default_limit, retry_max_ms }: OutboxOptions): Outbox {
   const file = openOutboxFile(path);
-  const drain = startDrain(file, client);
+  const drain = startDrain(file, client, retry_max_ms ?? default_retry_max_ms);
   const adder = createAdder({ file, drain, path, limit });
   return {
     send: adder.send,
