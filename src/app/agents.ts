@@ -5,7 +5,7 @@ import type { AgentId } from "../contract/messages.ts";
 import { healthOf } from "../core/fleet/health.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendDeathNotices } from "./notices.ts";
-import type { Office } from "./office.ts";
+import { endLeasesOf, type Office } from "./office.ts";
 import type { KnownAgent } from "./ports.ts";
 
 type AgentOperations = Pick<Mailroom, "registerAgent" | "listAgents" | "getAgent" | "removeAgent" | "heartbeat">;
@@ -36,6 +36,7 @@ export function agentOperations(office: Office): AgentOperations {
       await fleet.removeAgent(agent.agent_id, actorOf(call));
       const reason = `the agent ${agent.agent_id} was removed`;
       const deaths = await deliveries.retire(agent.agent_id, reason, actorOf(call));
+      endLeasesOf(office, agent.agent_id);
       await sendDeathNotices(office, deaths);
       return { removed: true as const, dead: deaths.length };
     },

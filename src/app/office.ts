@@ -1,7 +1,7 @@
 import type { Clock, StartTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
-import type { LeaseId } from "../contract/messages.ts";
+import type { AgentId, LeaseId } from "../contract/messages.ts";
 import type { Announcer } from "./announcer.ts";
 import type { Cursors } from "./cursors.ts";
 import type { Store } from "./ports.ts";
@@ -17,15 +17,20 @@ export type Office = {
   readonly announcer: Announcer;
   readonly cursors: Cursors;
   /** Who wants to know that a lease has ended: the subscription whose credit it took. Entries are removed as they end. */
-  readonly leaseEnds: Map<LeaseId, () => void>;
+  readonly leaseEnds: Map<LeaseId, { readonly agent_id: AgentId; readonly ended: () => void }>;
   /** Elapsed time at which this process opened the store. */
   readonly opened_at_ms: number;
 };
 
 /** Gives the credit for a lease back, if a subscription paid it. */
 export function endLease({ leaseEnds }: Office, lease_id: LeaseId): void {
-  const ended = leaseEnds.get(lease_id);
-  if (!ended) return;
+  const paid = leaseEnds.get(lease_id);
+  if (!paid) return;
   leaseEnds.delete(lease_id);
-  ended();
+  paid.ended();
+}
+
+/** Gives the credit for every lease of an agent back, as when all that waited for it was given up. */
+export function endLeasesOf(office: Office, agent_id: AgentId): void {
+  for (const [lease_id, paid] of [...office.leaseEnds]) if (paid.agent_id === agent_id) endLease(office, lease_id);
 }

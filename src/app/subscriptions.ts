@@ -63,11 +63,12 @@ function createPump(office: Office, input: SubscribeInput & { agent_id: AgentId 
     }
     for (const { lease_id } of outcome.deliveries) {
       leases.add(lease_id);
-      leaseEnds.set(lease_id, () => {
+      const ended = () => {
         leases.delete(lease_id);
         credit += 1;
         run();
-      });
+      };
+      leaseEnds.set(lease_id, { agent_id: input.agent_id, ended });
     }
     credit -= outcome.deliveries.length;
     if (open && outcome.deliveries.length > 0) push(outcome.deliveries);
