@@ -99,6 +99,7 @@ function connect(state: State, life: number): void {
   const { world, agent_id } = state;
   const { chance } = world;
   const again = () => later(state, chance.between(50, 1_500), () => connect(state, life));
+  if (state.stream) return;
   const server = world.server();
   if (!server) {
     again();
@@ -122,8 +123,9 @@ function connect(state: State, life: number): void {
   };
   const end = () => endStream(state, stream);
   server.death.addEventListener("abort", () => {
+    const wasInUse = state.stream === stream;
     end();
-    if (state.life === life) again();
+    if (wasInUse && state.life === life) again();
   });
   const call = { caller: { actor: agent_id, scopes: ["operate"] as const } };
   void server.mailroom.subscribe({ agent_id, credit: stream.waiter.stream.granted, lease_ms }, push, call).then(
@@ -138,6 +140,7 @@ function connect(state: State, life: number): void {
     },
     (error: unknown) => {
       if (!isCode(error, "agent_not_found")) world.fail(error);
+      endStream(state, stream);
       again();
     },
   );

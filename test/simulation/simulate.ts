@@ -181,8 +181,8 @@ async function heal(run: Run, readers: readonly Reader[]): Promise<number> {
     jumpPast(run, left);
     if (left.some((it) => it.state === "dead" || it.state === "held")) await redriveAll(run);
   }
-  const left = unfinished(run).map((it) => `${it.message.publication.id} for ${it.agent_id} is ${it.state}`);
-  throw new Violation(`${left.length} deliveries did not come to their end: ${left.slice(0, 5).join(", ")}`);
+  const left = unfinished(run).map((it) => `${it.state} for ${it.agent_id}: ${it.message.publication.id}`);
+  throw new Violation(`${left.length} deliveries did not come to their end: ${left.sort().reverse().slice(0, 5).join(", ")}`);
 }
 
 function unfinished({ model }: Run): ModelDelivery[] {
