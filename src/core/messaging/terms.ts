@@ -1,0 +1,142 @@
+import type { AgentId, ConversationId, MessageType, Priority } from "../../contract/messages.ts";
+import { metadataScalars, words } from "./words.ts";
+
+/** What of a message can be asked for. */
+export type Findable = {
+  readonly from_agent: string;
+  /** The agent, or the address as text. */
+  readonly to_agent: string;
+  readonly recipients: readonly string[];
+  readonly conversation_id: string;
+  readonly priority: string;
+  readonly message_type: string;
+  readonly metadata: unknown;
+  readonly content: string;
+};
+
+/** What can be asked: all that is given must hold. */
+export type Conditions = {
+  readonly participant?: AgentId;
+  readonly with?: AgentId;
+  readonly from_agent?: AgentId;
+  readonly to_agent?: AgentId;
+  readonly conversation_id?: ConversationId;
+  readonly priority?: Priority;
+  readonly message_type?: MessageType;
+  readonly words?: readonly string[];
+  readonly metadata?: Readonly<Record<string, string>>;
+};
+
+/** One fact about a message that an index can hold. */
+export type Term = { readonly kind: TermKind; readonly value: string };
+export type TermKind = "from" | "to" | "pair" | "conversation" | "priority" | "type" | "metadata" | "word";
+
+/**
+ * Every term of a message, none twice. An index of these finds at least the messages that `matches()`; what it finds is
+ * checked once more, so an index may confuse terms (hash, shorten or encrypt them), but never miss one.
+ */
+export function termsOf(message: Findable): Term[] {
+  const receivers = [...new Set([message.to_agent, ...message.recipients])];
+  const scalars = new Set(metadataScalars(message.metadata).map(scalarText));
+  return [
+    { kind: "from", value: message.from_agent },
+    ...receivers.map((value): Term => ({ kind: "to", value })),
+    ...unique(receivers.map((it) => pairText(message.from_agent, it))).map((value): Term => ({ kind: "pair", value })),
+    { kind: "conversation", value: message.conversation_id },
+    { kind: "priority", value: message.priority },
+    { kind: "type", value: message.message_type },
+    ...[...scalars].map((value): Term => ({ kind: "metadata", value })),
+    ...words(message.content).map((value): Term => ({ kind: "word", value })),
+  ];
+}
+
+/** What to look up for a question: one term of each group must be there. No groups: the index cannot help. */
+export function termsToFind(asked: Conditions): Term[][] {
+  const groups: Term[][] = between(asked);
+  if (asked.from_agent) groups.push([{ kind: "from", value: asked.from_agent }]);
+  if (asked.to_agent) groups.push([{ kind: "to", value: asked.to_agent }]);
+  if (asked.conversation_id) groups.push([{ kind: "conversation", value: asked.conversation_id }]);
+  if (asked.priority) groups.push([{ kind: "priority", value: asked.priority }]);
+  if (asked.message_type) groups.push([{ kind: "type", value: asked.message_type }]);
+  for (const scalar of Object.entries(asked.metadata ?? {})) {
+    groups.push([{ kind: "metadata", value: scalarText(scalar) }]);
+  }
+  for (const word of asked.words ?? []) groups.push([{ kind: "word", value: word }]);
+  return groups;
+}
+
+/** Whether everything asked holds of this message. */
+export function matches(message: Findable, asked: Conditions): boolean {
+  return (
+    (asked.from_agent === undefined || message.from_agent === asked.from_agent) &&
+    (asked.to_agent === undefined || isTo(message, asked.to_agent)) &&
+    (asked.conversation_id === undefined || message.conversation_id === asked.conversation_id) &&
+    (asked.priority === undefined || message.priority === asked.priority) &&
+    (asked.message_type === undefined || message.message_type === asked.message_type) &&
+    isBetween(message, asked) &&
+    holdsScalars(message, asked.metadata) &&
+    holdsWords(message.content, asked.words)
+  );
+}
+
+function between({ participant, with: other }: Conditions): Term[][] {
+  if (participant && other) return [[{ kind: "pair", value: pairText(participant, other) }]];
+  const one = participant ?? other;
+  if (!one) return [];
+  return [
+    [
+      { kind: "from", value: one },
+      { kind: "to", value: one },
+    ],
+  ];
+}
+
+function isBetween(message: Findable, { participant, with: other }: Conditions): boolean {
+  if (participant && other) {
+    return (
+      (message.from_agent === participant && isTo(message, other)) ||
+      (message.from_agent === other && isTo(message, participant))
+    );
+  }
+  const one = participant ?? other;
+  return one === undefined || message.from_agent === one || isTo(message, one);
+}
+
+function isTo(message: Findable, agent_id: string): boolean {
+  return message.to_agent === agent_id || message.recipients.includes(agent_id);
+}
+
+function holdsScalars(message: Findable, asked: Conditions["metadata"]): boolean {
+  const wanted = Object.entries(asked ?? {}).map(scalarText);
+  if (wanted.length === 0) return true;
+  const scalars = new Set(metadataScalars(message.metadata).map(scalarText));
+  return wanted.every((it) => scalars.has(it));
+}
+
+function holdsWords(content: string, asked: Conditions["words"]): boolean {
+  if (!asked || asked.length === 0) return true;
+  // Cutting a text into words is slow, and most texts do not even contain the letters. Only for ASCII, where a word of
+  // the text stands in it as it is written (but for case).
+  const lower = content.toLowerCase();
+  if (asked.some((it) => isAscii(it) && !lower.includes(it)) && isAscii(content)) return false;
+  const present = new Set(words(content));
+  return asked.every((it) => present.has(it));
+}
+
+function isAscii(text: string): boolean {
+  return !/[^\p{ASCII}]/u.test(text);
+}
+
+/** The order of the two says nothing, and ids hold no space. */
+function pairText(one: string, other: string): string {
+  return one < other ? `${one} ${other}` : `${other} ${one}`;
+}
+
+/** A path may hold any character, so its length keeps `a=` `b` apart from `a` `=b`. */
+function scalarText([path, value]: readonly [path: string, value: string]): string {
+  return `${path.length}:${path}=${value}`;
+}
+
+function unique(texts: readonly string[]): string[] {
+  return [...new Set(texts)];
+}

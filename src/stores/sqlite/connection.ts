@@ -1,0 +1,56 @@
+import { DatabaseSync } from "node:sqlite";
+
+/** The pragmas of each kind of connection, as MESSAGING's measurements chose them; `checkPragmas` reads them back. */
+const common = { trusted_schema: 0, mmap_size: 0, temp_store: 2, foreign_keys: 1 } as const;
+
+export type Role =
+  /** The one connection that writes the hive. `synchronous = 2`: accepted means on disk. Checkpoints are its own affair. */
+  | "writer"
+  /** Reads beside the writer; SQLite refuses it any write. */
+  | "reader"
+  /** Owns index.db, which can be made again, so it never waits for the disk. */
+  | "indexer";
+
+const pragmas: Readonly<Record<Role, Readonly<Record<string, number | string>>>> = {
+  writer: {
+    ...common,
+    journal_mode: "wal",
+    synchronous: 2,
+    busy_timeout: 0,
+    cache_size: -32_768,
+    wal_autocheckpoint: 0,
+  },
+  reader: { ...common, busy_timeout: 1_000, cache_size: -8_192 },
+  indexer: { ...common, journal_mode: "wal", synchronous: 0, busy_timeout: 1_000, cache_size: -16_384 },
+};
+
+/**
+ * Opens a connection and sets its pragmas.
+ *
+ * @throws Error naming the pragma that SQLite did not take: one that is silently ignored (as `synchronous` inside a
+ * transaction) would break the promise that accepted messages are on disk.
+ */
+export function openConnection(file: string, role: Role): DatabaseSync {
+  const db = new DatabaseSync(file, { readOnly: role === "reader", timeout: 1_000 });
+  try {
+    for (const [name, value] of Object.entries(pragmas[role])) {
+      db.exec(`PRAGMA ${name} = ${value}`);
+      const taken = pragmaOf(db, name);
+      if (taken !== value) throw new Error(`SQLite answers ${name} = ${taken} after it was set to ${value}`);
+    }
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function pragmaOf(db: DatabaseSync, name: string): unknown {
+  // The column is not always named like the pragma: `PRAGMA busy_timeout` answers in a column "timeout".
+  return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+}
+
+/** The pragmas in force on a writer, for the log. */
+export function describePragmas(role: Role): Readonly<Record<string, number | string>> {
+  return pragmas[role];
+}

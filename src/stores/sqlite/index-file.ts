@@ -1,0 +1,83 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { Term, TermKind } from "../../core/messaging/terms.ts";
+
+/*
+ * index.db: which messages hold which terms. It holds nothing that is not in the database, is made anew when it is missing,
+ * damaged or of another version, and is never waited for by a sender.
+ *
+ * One inverted index for everything that can be asked, words and headers alike, so that "from ada, to bob, with these
+ * words" is one intersection. FTS5 with nothing but the lists of positions: no text, no columns, no offsets.
+ */
+
+export const indexName = "index.db";
+/** Counts up when what stands in the file changes its meaning: an older index is dropped and made anew. */
+export const indexVersion = 1;
+
+export const indexSchema = `
+  CREATE TABLE progress (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    event_position INTEGER NOT NULL,   -- everything up to this event is in the index
+    message_position INTEGER NOT NULL, -- of the message indexed last: events of one message may fall into two batches
+    indexed INTEGER NOT NULL,          -- messages in the index
+    forgotten INTEGER NOT NULL,        -- of these, how many the database has forgotten since
+    boot_id TEXT NOT NULL,             -- of the machine while the index was open; empty: it was closed in good order
+    hive_generation INTEGER NOT NULL   -- which start of the hive it has last followed: see indexer.ts
+  ) STRICT;
+  INSERT INTO progress VALUES (1, 0, 0, 0, 0, '', 0);
+  CREATE VIRTUAL TABLE terms USING fts5(
+    list, content = '', columnsize = 0, detail = none, tokenize = "ascii tokenchars '_'"
+  );
+  PRAGMA user_version = ${indexVersion};
+`;
+
+export type Progress = {
+  readonly event_position: number;
+  readonly message_position: number;
+  readonly indexed: number;
+  readonly forgotten: number;
+  readonly boot_id: string;
+  readonly hive_generation: number;
+};
+
+const initials: Readonly<Record<TermKind, string>> = {
+  word: "w",
+  from: "f",
+  to: "t",
+  pair: "p",
+  conversation: "c",
+  priority: "r",
+  type: "y",
+  metadata: "m",
+};
+
+/**
+ * A term as one token of letters, digits and what is not ASCII, so that the tokenizer cuts only at the spaces between.
+ * Words stand as they are; the rest is hashed, since ids are long and may hold anything. Whatever two terms share a token,
+ * every hit is checked against the message itself.
+ */
+export function tokenOf({ kind, value }: Term): string {
+  return kind === "word" ? `w${value}` : initials[kind] + hashText(value);
+}
+
+/** 53 bits as base 36. Source: cyrb53, bryc, public domain. */
+function hashText(text: string): string {
+  let high = 0xdeadbeef;
+  let low = 0x41c6ce57;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    high = Math.imul(high ^ code, 2_654_435_761);
+    low = Math.imul(low ^ code, 1_597_334_677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2_246_822_507) ^ Math.imul(low ^ (low >>> 13), 3_266_489_909);
+  low = Math.imul(low ^ (low >>> 16), 2_246_822_507) ^ Math.imul(high ^ (high >>> 13), 3_266_489_909);
+  return (4_294_967_296 * (2_097_151 & low) + (high >>> 0)).toString(36);
+}
+
+/** The question to FTS5: one token of each group. */
+export function matchExpression(groups: readonly (readonly Term[])[]): string {
+  return groups.map((group) => `(${group.map((term) => `"${tokenOf(term)}"`).join(" OR ")})`).join(" AND ");
+}
+
+export function indexVersionOf(db: DatabaseSync): number {
+  return Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
+}

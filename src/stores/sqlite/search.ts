@@ -1,0 +1,140 @@
+import type { DatabaseSync } from "node:sqlite";
+import { setImmediate, setTimeout } from "node:timers/promises";
+import type { Page, Search } from "../../app/ports.ts";
+import { parseJson } from "../../base/json.ts";
+import { toTimestamp } from "../../base/time.ts";
+import type { Message } from "../../contract/messages.ts";
+import { positionAt } from "../../core/messaging/positions.ts";
+import { matches, type Term, termsToFind } from "../../core/messaging/terms.ts";
+import { createCandidates, type Direction, type Range } from "./candidates.ts";
+import type { IndexReading } from "./index-reading.ts";
+import type { ReaderQuestions } from "./reader-protocol.ts";
+import { type MessageRow, messageColumns, recipientsOf, toMessage } from "./rows.ts";
+import { readMeta } from "./schema.ts";
+import { prepare } from "./statement.ts";
+
+/*
+ * A search goes through positions that may fit, in the order asked for, and checks each message exactly, until the page is
+ * full. Where the positions come from (`candidates.ts`): the index where terms are asked for, together with what is newer
+ * than the index, so that nothing accepted is missed; a list, where only a few messages are in the state asked for; all
+ * messages of the time range, where nothing else is asked.
+ *
+ * Short read transactions: a long one would keep the write-ahead log from being reused.
+ */
+
+/** After this long a search lets others have the thread, and looks at the newest state when it goes on. */
+const slice_ms = 100;
+/** How many positions at a time: first about a page, then more, since few of them seem to fit. */
+const mostAtOnce = 2_000;
+/** When more messages than this are newer than the index, it is given a moment: checking them one by one takes longer. */
+const longBacklog = 5_000;
+const indexerMoment_ms = 20;
+const indexerMoments = 10;
+
+type Question = ReaderQuestions["search"]["question"];
+
+export function createSearch(db: DatabaseSync, index: IndexReading): (question: Question) => Promise<Page<Message>> {
+  const candidates = createCandidates(db, index);
+  const check = createCheck(db);
+
+  /** One slice of a search. @returns Where to go on; undefined when it is done. */
+  function runSlice(question: Question, groups: readonly (readonly Term[])[], progress: Progress): number | undefined {
+    const { search } = question;
+    const known = index.begin();
+    db.exec("BEGIN");
+    try {
+      const range = rangeOf(db, search, progress.after);
+      if (!range) return undefined;
+      const next = candidates.open(range, { groups, known, positions: question.positions });
+      return collect(search, progress, { next, stop_ms: performance.now() + slice_ms });
+    } finally {
+      db.exec("COMMIT");
+      index.end();
+    }
+  }
+
+  function collect(
+    search: Search,
+    progress: Progress,
+    from: { next: (count: number) => number[]; stop_ms: number },
+  ): number | undefined {
+    let count = search.limit + 1;
+    while (true) {
+      const positions = from.next(count);
+      if (positions.length === 0) return undefined;
+      for (const position of positions) {
+        progress.after = position;
+        const message = check(position, search, progress.isInState);
+        if (message) progress.found.push({ position, message });
+        if (progress.found.length > search.limit) return undefined;
+      }
+      if (performance.now() > from.stop_ms) return progress.after;
+      count = Math.min(2 * count, mostAtOnce);
+    }
+  }
+
+  return async (question) => {
+    const { search, positions } = question;
+    const groups = termsToFind(search);
+    if (groups.length > 0) await waitForIndexer(candidates.backlog);
+    const members = positions && new Set(positions);
+    const isInState = members ? (position: number) => members.has(position) : undefined;
+    const progress: Progress = { after: search.after, found: [], isInState };
+    while (runSlice(question, groups, progress) !== undefined) await setImmediate();
+    return toPage(progress.found, search.limit);
+  };
+}
+
+type Found = { readonly position: number; readonly message: Message };
+type Progress = {
+  after: number | undefined;
+  readonly found: Found[];
+  /** Whether a message has a delivery in the state asked for, where memory knows it. */
+  readonly isInState: ((position: number) => boolean) | undefined;
+};
+
+function toPage(found: readonly Found[], limit: number): Page<Message> {
+  const page = found.slice(0, limit);
+  const last = page.at(-1);
+  return { rows: page.map((it) => it.message), ...(found.length > limit && last && { next: last.position }) };
+}
+
+async function waitForIndexer(backlog: (most: number) => number): Promise<void> {
+  for (let moment = 0; moment < indexerMoments && backlog(longBacklog + 1) > longBacklog; moment++) {
+    await setTimeout(indexerMoment_ms);
+  }
+}
+
+/** The positions a search can concern, both ends included; undefined for none. Positions never stand before their time. */
+function rangeOf(db: DatabaseSync, search: Search, after: number | undefined): Range | undefined {
+  const { since_ms, until_ms, order } = search;
+  const skew_ms = readMeta(db, "skew_ms") ?? 0;
+  let from = since_ms === undefined ? 0 : positionAt(since_ms);
+  let to = until_ms === undefined ? Number.MAX_SAFE_INTEGER : positionAt(until_ms + skew_ms + 1);
+  if (after !== undefined && order === "newest") to = Math.min(to, after - 1);
+  if (after !== undefined && order === "oldest") from = Math.max(from, after + 1);
+  const direction: Direction = order;
+  return from <= to ? { from, to, direction } : undefined;
+}
+
+/** Reads a message and checks everything that was asked. */
+function createCheck(db: DatabaseSync) {
+  const byPosition = prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`);
+  const inState = prepare<object>(db, "SELECT 1 FROM deliveries WHERE message_position = ? AND state = ? LIMIT 1");
+  return (position: number, search: Search, isInState: Progress["isInState"]): Message | undefined => {
+    if (isInState && !isInState(position)) return undefined;
+    const row = byPosition.get(position);
+    if (!row || !isWithin(row.timestamp, search)) return undefined;
+    const asFindable = { ...row, recipients: recipientsOf(row), metadata: search.metadata && parseJson(row.metadata) };
+    if (!matches(asFindable, search)) return undefined;
+    if (search.state && !isInState && !inState.get(position, search.state)) return undefined;
+    return toMessage(row);
+  };
+}
+
+function isWithin(timestamp: string, { since_ms, until_ms }: Search): boolean {
+  return (
+    (since_ms === undefined || timestamp >= toTimestamp(since_ms)) &&
+    (until_ms === undefined || timestamp < toTimestamp(until_ms))
+  );
+}

@@ -1,0 +1,16 @@
+import { silentLog } from "../../src/base/log.ts";
+import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
+import { temporaryFolder } from "../support/fixtures.ts";
+import { storeContract } from "./store.contract.ts";
+
+storeContract("SQLite store", async ({ clock, policy }) => {
+  const folder = await temporaryFolder();
+  const store = await openSqliteStore({ folder: folder.path, clock, policy, log: silentLog, retention_ms: 0 });
+  return {
+    ...store,
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+});
