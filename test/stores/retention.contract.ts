@@ -45,6 +45,22 @@ export function retentionContract(open: OpenStore): void {
       assert.equal(await opened.store.history.prune(monday_ms + 1, 9), 1);
     });
 
+    it("keeps what is dated later than it was imported", async () => {
+      await using opened = await openFor(open);
+      await opened.store.history.import([{ ...aPublication(), timestamp_ms: monday_ms + 1_000 }]);
+      assert.equal(await opened.store.history.prune(monday_ms + 1_000, 9), 0);
+      assert.equal(await opened.store.history.prune(monday_ms + 1_001, 9), 1);
+    });
+
+    it("forgets no key but that of what it forgets", async () => {
+      await using opened = await openFor(open);
+      await handled(opened);
+      const other = await opened.send({ idempotency_key: "k" });
+      opened.clock.advance(1);
+      assert.equal(await opened.store.history.prune(opened.clock.now(), 9), 1);
+      assert.deepEqual(await opened.trySend({ idempotency_key: "k" }), { outcome: "duplicate", message: other });
+    });
+
     it("keeps what still answers to an idempotency key", async () => {
       await using opened = await openFor(open, { idempotency_ms: 5_000 });
       const first = await handled(opened, { idempotency_key: "k" });
@@ -165,6 +181,16 @@ export function retentionContract(open: OpenStore): void {
       assert.equal((await opened.store.events.events(head - 1, 9)).gap, true);
       assert.equal((await opened.store.events.events(head, 9)).gap, false);
       assert.equal(await opened.store.events.head(), head + 1);
+    });
+
+    it("of no message are forgotten by their age alone", async () => {
+      await using opened = await openFor(open);
+      await opened.store.fleet.putAgent({ agent_id: ada }, ada);
+      opened.clock.advance(1_000);
+      await opened.store.fleet.putAgent({ agent_id: bob }, bob);
+      await opened.store.history.prune(monday_ms + 1_000, 9);
+      const { events, gap } = await opened.store.events.events(0, 9);
+      assert.deepEqual([events.map((it) => it.agent_id), gap], [[bob], true]);
     });
 
     it("go on counting when all of them are forgotten", async () => {
