@@ -12,6 +12,7 @@ export function followEvents({ store }: Office): Mailroom["follow"] {
   return async ({ after }, push) => {
     let position = after === undefined ? await store.events.head() : eventPosition(after);
     await requireNoGap(position);
+    const cursor = eventCursor(position);
     let open = true;
     let wake: () => void = () => undefined;
     const stopListening = store.events.onEvents(() => wake());
@@ -36,6 +37,7 @@ export function followEvents({ store }: Office): Mailroom["follow"] {
     ended.catch(() => undefined);
 
     const following: Following = {
+      cursor,
       ended,
       async [Symbol.asyncDispose]() {
         open = false;

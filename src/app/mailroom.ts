@@ -22,7 +22,11 @@ export type Subscription = AsyncDisposable & {
 };
 
 /** An open event stream; `ended` rejects with the reason should it end by itself. */
-export type Following = AsyncDisposable & { readonly ended: Promise<void> };
+export type Following = AsyncDisposable & {
+  /** Where it began: a reader who loses the connection before the first event goes on from here. */
+  readonly cursor: BusEvent["cursor"];
+  readonly ended: Promise<void>;
+};
 
 export type SubscribeInput = {
   readonly agent_id: AgentId;

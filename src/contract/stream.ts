@@ -14,7 +14,7 @@ export const ticketPath = "/stream/ticket";
  *
  * - `subscribe` pushes deliveries of one agent's inbox while there is credit; one per agent and connection.
  * - `credit` adds to it. `unsubscribe` ends it and gives its leases back at once.
- * - `follow` pushes events after a cursor; one per connection.
+ * - `follow` pushes events after a cursor; one per connection. Its answer holds the cursor it began at.
  */
 export type StreamInput = {
   readonly subscribe: { readonly agent_id: AgentId; readonly credit: number; readonly lease_ms?: number };

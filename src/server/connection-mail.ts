@@ -15,7 +15,7 @@ export type ConnectionMail = {
 };
 
 export type Reply = {
-  answer(): void;
+  answer(output?: object): void;
   /** Tells of an end that comes after the answer. */
   fail(error: unknown): void;
 };
@@ -126,7 +126,7 @@ async function follow(
   };
   try {
     const following = await entry.ready;
-    reply.answer();
+    reply.answer({ cursor: following.cursor });
     answered.resolve();
     following.ended.catch((error: unknown) => {
       forget();

@@ -77,7 +77,7 @@ function performOnStream(link: Link, request: Request, op: StreamOperation): Pro
   checkStreamInput(op, input);
   const operation = link.mail[op] as (input: unknown, reply: object) => Promise<void>;
   return operation(input, {
-    answer: () => answer(link, request, "{}"),
+    answer: (output: object = {}) => answer(link, request, JSON.stringify(output)),
     fail: (error: unknown) => answerError(link, request, error),
   });
 }

@@ -68,6 +68,21 @@ describe("a follower", () => {
     assert.deepEqual(agents(events), names);
   });
 
+  it("misses nothing either when the connection is lost before the first event", async () => {
+    await using hive = await startHive();
+    await using wire = await startWire(hive.port);
+    await using outside = connect(hive.url, { token });
+    await using client = connect(wire.url, { token, reconnect_max_ms: 10 });
+    const events: BusEvent[] = [];
+    await using _ = await client.follow({}, (event) => void events.push(event));
+
+    wire.cut();
+    await register(outside, ["ada"]);
+
+    await eventually("ada was heard of", () => events.length === 1);
+    assert.deepEqual(agents(events), ["ada"]);
+  });
+
   it("ends with what its handler throws", async () => {
     await using hive = await startHive();
     await using client = connect(hive.url, { token });

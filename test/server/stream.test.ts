@@ -246,7 +246,7 @@ describe("the stream", () => {
     it("pushes events as they stand, from a cursor, and one at a time", async () => {
       await register("eve");
       await using stream = await openStream(hive.url);
-      assert.deepEqual((await stream.ask("follow")).output, {});
+      const { cursor } = (await stream.ask("follow")).output;
       await send("eve", "watched");
       const events = [await stream.next(), await stream.next()];
       assert.deepEqual(
@@ -257,6 +257,9 @@ describe("the stream", () => {
       await using resumed = await openStream(hive.url);
       await resumed.ask("follow", { after: events[0].cursor });
       assert.deepEqual(await resumed.next(), events[1]);
+      await using fromTheStart = await openStream(hive.url);
+      await fromTheStart.ask("follow", { after: cursor });
+      assert.deepEqual(await fromTheStart.next(), events[0]);
     });
 
     it("is refused for a cursor that is none, and may be tried again", async () => {
@@ -271,7 +274,7 @@ describe("the stream", () => {
         wrap: (mailroom) => ({
           ...mailroom,
           async follow() {
-            return { ended: failed.promise, [Symbol.asyncDispose]: async () => undefined };
+            return { cursor: "start" as never, ended: failed.promise, [Symbol.asyncDispose]: async () => undefined };
           },
         }),
       });
