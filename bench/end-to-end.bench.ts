@@ -11,7 +11,7 @@ await runBench<LoopResult>({
   seconds: 60,
   async round({ seconds }) {
     await using server = await startHivepost();
-    return runLoad<LoopResult>("end-to-end", server, { "in-flight": 400, agents: 50, connections: 50, seconds });
+    return await runLoad<LoopResult>("end-to-end", server, { "in-flight": 400, agents: 50, connections: 50, seconds });
   },
   figures(rounds) {
     const figure = figuresOf(rounds);

@@ -12,7 +12,7 @@ await runBench<LoopResult>({
   async round({ seconds }) {
     await using server = await startHivepost();
     const flags = { "per-second": 1_000, agents: 500, connections: 500, seconds, "warmup-s": 5 };
-    return runLoad<LoopResult>("fleet", server, flags);
+    return await runLoad<LoopResult>("fleet", server, flags);
   },
   figures(rounds) {
     const figure = figuresOf(rounds);

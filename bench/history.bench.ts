@@ -14,7 +14,7 @@ await runBench<HistoryResult>({
   async round({ seconds }) {
     await using server = await startHivepost();
     const flags = { history: messages, "per-second": 1_000, agents: 50, connections: 50, seconds };
-    return runLoad<HistoryResult>("history", server, flags);
+    return await runLoad<HistoryResult>("history", server, flags);
   },
   figures(rounds) {
     const figure = figuresOf(rounds);

@@ -11,7 +11,7 @@ await runBench<LoopResult>({
   seconds: 10,
   async round({ seconds }) {
     await using server = await startHivepost(["--inbox-depth", "10000000"]);
-    return runLoad<LoopResult>("rest", server, { "in-flight": 64, agents: 50, seconds });
+    return await runLoad<LoopResult>("rest", server, { "in-flight": 64, agents: 50, seconds });
   },
   figures(rounds) {
     const figure = figuresOf(rounds);

@@ -11,7 +11,7 @@ await runBench<LoopResult>({
   seconds: 8,
   async round({ seconds }) {
     await using server = await startHivepost(["--inbox-depth", "10000000"]);
-    return runLoad<LoopResult>("send", server, { "in-flight": 1, agents: 2, connections: 1, seconds });
+    return await runLoad<LoopResult>("send", server, { "in-flight": 1, agents: 2, connections: 1, seconds });
   },
   figures(rounds) {
     const figure = figuresOf(rounds);

@@ -12,7 +12,7 @@ await runBench<LoopResult>({
   async round({ seconds }) {
     // Nobody receives here, so inboxes fill: their limit must not end the run.
     await using server = await startHivepost(["--inbox-depth", "10000000"]);
-    return runLoad<LoopResult>("send", server, { "in-flight": 256, agents: 50, connections: 50, seconds });
+    return await runLoad<LoopResult>("send", server, { "in-flight": 256, agents: 50, connections: 50, seconds });
   },
   figures(rounds) {
     const figure = figuresOf(rounds);

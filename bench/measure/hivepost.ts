@@ -25,8 +25,9 @@ export async function startHivepost(flags: readonly string[] = [], wrapper: read
   const nodeFlags = (process.env["BENCH_NODE_FLAGS"] ?? "").split(" ").filter(Boolean);
   const serve = [program, "serve", "--port", "0", "--data-dir", folder, "--log-level", "warn", ...flags];
   const [command = "", ...rest] = [...wrapper, process.execPath, ...nodeFlags, ...serve];
-  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"] });
-  const url = await listeningUrl(child);
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
+  const complaints = lastLines(child);
+  const url = await listeningUrl(child, complaints);
   const token = readFileSync(path.join(folder, "admin.token"), "utf8").trim();
   const pid = wrapper.length > 0 ? childOf(child.pid ?? 0) : (child.pid ?? 0);
   return {
@@ -35,13 +36,13 @@ export async function startHivepost(flags: readonly string[] = [], wrapper: read
     pid,
     folder,
     async [Symbol.asyncDispose]() {
-      await stop(child, pid);
+      await stop(child, pid, complaints);
       rmSync(folder, { recursive: true });
     },
   };
 }
 
-async function listeningUrl(child: ChildProcess): Promise<string> {
+async function listeningUrl(child: ChildProcess, complaints: readonly string[]): Promise<string> {
   if (!child.stdout) throw new Error("the server has no standard output");
   const timer = setTimeout(() => child.kill("SIGKILL"), patience_ms);
   try {
@@ -49,20 +50,36 @@ async function listeningUrl(child: ChildProcess): Promise<string> {
       const url = /listening on (http:\S+)/.exec(line)?.[1];
       if (url) return url;
     }
-    throw new Error(`the server ended, or said nothing for ${patience_ms} ms, before it listened`);
+    throw new Error(
+      `the server ended, or said nothing for ${patience_ms} ms, before it listened: ${complaints.join("\n")}`,
+    );
   } finally {
     clearTimeout(timer);
     child.stdout.resume();
   }
 }
 
-async function stop(child: ChildProcess, pid: number): Promise<void> {
+async function stop(child: ChildProcess, pid: number, complaints: readonly string[]): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) {
-    throw new Error(`the server ended by itself: ${child.exitCode ?? child.signalCode}`);
+    throw new Error(`the server ended by itself, with ${child.exitCode ?? child.signalCode}: ${complaints.join("\n")}`);
   }
   const ended = once(child, "exit");
   process.kill(pid, "SIGTERM");
   await ended;
+}
+
+const mostComplaints = 20;
+
+/** The latest of what it wrote to standard error; grows as it writes. */
+function lastLines({ stderr }: ChildProcess): readonly string[] {
+  const lines: string[] = [];
+  if (stderr) {
+    createInterface({ input: stderr }).on("line", (line) => {
+      lines.push(line);
+      if (lines.length > mostComplaints) lines.shift();
+    });
+  }
+  return lines;
 }
 
 /** The server itself, where the process we started is a wrapper around it. */
