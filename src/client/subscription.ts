@@ -120,8 +120,11 @@ async function addCredit(connection: Connection, subscribed: Subscribed, credit:
 async function stop(connection: Connection, subscribed: Subscribed): Promise<void> {
   if (!subscribed.stopping.signal.aborted) {
     subscribed.stopping.abort();
-    if (subscribed.open) await unsubscribe(connection, subscribed);
-    subscribed.lost.resolve();
+    try {
+      if (subscribed.open) await unsubscribe(connection, subscribed);
+    } finally {
+      subscribed.lost.resolve();
+    }
   }
   await subscribed.end.promise;
 }

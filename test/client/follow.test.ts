@@ -110,6 +110,9 @@ describe("a follower", () => {
     const followed: unknown[] = [];
     await using server = await startStandIn((frame, reply) => {
       followed.push(frame.input);
+      if (followed.length === 2) {
+        return reply({ ok: false, error: { code: "unavailable", message: "still busy", retry_after_ms: 5 } });
+      }
       reply({ ok: true, output: { cursor: "start" } });
       const error =
         followed.length === 1 ? { code: "unavailable", message: "busy" } : { code: "cursor_expired", message: "gone" };
@@ -120,7 +123,7 @@ describe("a follower", () => {
     const follower = await client.follow({}, () => undefined);
 
     assert.equal(((await follower.ended) as { code?: string }).code, "cursor_expired");
-    assert.deepEqual(followed, [{}, { after: "start" }]);
+    assert.deepEqual(followed, [{}, { after: "start" }, { after: "start" }]);
   });
 
   it("slows the server down when its handler is slow, and loses nothing", async () => {

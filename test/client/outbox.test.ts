@@ -254,6 +254,20 @@ describe("an outbox", () => {
     assert.deepEqual(contents(idle), ["by the second"]);
   });
 
+  it("says when its file cannot be used any more", async () => {
+    await using folder = await temporaryFolder();
+    const outbox = open(folder, createPostOffice().client);
+    const database = new DatabaseSync(fileIn(folder));
+    database.exec("ALTER TABLE outbox RENAME TO something_else");
+
+    await assert.rejects(outbox.send(toAda("hello")), failsWith("unavailable", /outbox\.db: no such table/));
+    database.exec("ALTER TABLE something_else RENAME TO outbox");
+    database.close();
+    await outbox.send(toAda("hello again"));
+    assert.equal((await outbox.flush()).queued, 0);
+    await outbox[Symbol.asyncDispose]();
+  });
+
   it("is for its owner's eyes only", async () => {
     await using folder = await temporaryFolder();
     await using outbox = open(folder, createPostOffice().client);

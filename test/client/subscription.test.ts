@@ -158,6 +158,43 @@ describe("a subscription", () => {
     await eventually("it was asked a third time", () => subscribed === 3);
   });
 
+  it("that was refused may be tried again", async () => {
+    let refused = 0;
+    await using server = await startStandIn((frame, reply) => {
+      if (frame.op === "getAgent") reply({ ok: true, output: { agent_id: ada } });
+      else if (frame.op === "subscribe" && refused++ === 0) {
+        reply({ ok: false, error: { code: "lease_limit", message: "ada holds too many" } });
+      } else reply({ ok: true, output: {} });
+    });
+    await using client = connect(server.url, { token });
+
+    await assert.rejects(
+      client.subscribe({ agent_id: ada }, () => undefined),
+      failsWith("lease_limit", /too many/),
+    );
+    await using _ = await client.subscribe({ agent_id: ada }, () => undefined);
+  });
+
+  it("that the server cannot end says so, unless the connection is lost, which ends it as well", async () => {
+    const answers: ((reply: (answer: object) => void, end: () => void) => void)[] = [
+      (reply) => reply({ ok: false, error: { code: "invalid_input", message: "not subscribed" } }),
+      (_, end) => end(),
+    ];
+    await using server = await startStandIn((frame, reply, socket) => {
+      if (frame.op === "unsubscribe") answers.shift()?.(reply, () => socket.terminate());
+      else reply({ ok: true, output: { agent_id: ada } });
+    });
+    await using client = connect(server.url, { token });
+
+    const first = await client.subscribe({ agent_id: ada }, () => undefined);
+    await assert.rejects(async () => first[Symbol.asyncDispose](), failsWith("invalid_input", /not subscribed/));
+    await using other = connect(server.url, { token });
+    const second = await other.subscribe({ agent_id: ada }, () => undefined);
+    await second[Symbol.asyncDispose]();
+
+    assert.equal(await second.ended, undefined);
+  });
+
   it("that is disposed while the server is away is not made again", async () => {
     await using hive = await startHive();
     await register(hive);
