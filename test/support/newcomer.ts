@@ -29,7 +29,7 @@ export type Walk = {
 const doneAlready = /^(npm ci|npm test)$/;
 const startsServer = /^npm start\b/m;
 const languages = ["sh", "ts", "py"];
-const longest_ms = 180_000;
+const longest_ms = 480_000;
 
 /**
  * Does what documents tell a newcomer to type, in order, in one shell with an empty home: `sh` blocks as they stand,
