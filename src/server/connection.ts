@@ -55,11 +55,6 @@ export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, of
   // The library answers a violation of the WebSocket protocol with the right close code by itself.
   ws.on("error", (error) => office.log.debug({ reason: error.message, actor: caller.actor }, "stream broke"));
   ws.on("close", () => void cleanUp(live).finally(onClosed));
-  socket.on("drain", () => {
-    live.heard = true;
-    live.outbound.drained();
-    readOn(live);
-  });
   return {
     get subscriptions() {
       return live.mail.subscriptions;
@@ -80,7 +75,11 @@ export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, of
 
 function createLive(ws: WebSocket, socket: Duplex, caller: Caller, office: StreamOffice): Live {
   const gone = new AbortController();
-  const writer = createFrameWriter(socket);
+  const writer = createFrameWriter(socket, () => {
+    if (ws.isPaused) live.heard = true;
+    outbound.resume();
+    readOn(live);
+  });
   const waitingCall = { caller, signal: gone.signal };
   const outbound = createOutbound({
     writer,
@@ -136,7 +135,7 @@ function readOn(live: Live): void {
   if (live.ws.isPaused && !isOverloaded(live)) live.ws.resume();
 }
 
-/** A paused connection is not heard because nobody listens; there, only unsent bytes that stay unsent count as silence. */
+/** A paused connection is not heard because nobody listens; there, only bytes that nobody takes count as silence. */
 function checkAlive(live: Live): void {
   if (live.ws.isPaused && live.writer.waiting_bytes === 0) live.heard = true;
   live.missed = live.heard ? 0 : live.missed + 1;

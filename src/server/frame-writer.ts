@@ -15,8 +15,9 @@ export type FrameWriter = {
  *
  * @param socket The socket under an open WebSocket without compression; only whole frames are written, so that the
  * library's own control frames fit between them.
+ * @param onRoom Called after writing, as soon as the socket takes more.
  */
-export function createFrameWriter(socket: Duplex): FrameWriter {
+export function createFrameWriter(socket: Duplex, onRoom: () => void): FrameWriter {
   let texts: string[] = [];
   let waiting_chars = 0;
 
@@ -25,8 +26,10 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
     const batch = texts;
     texts = [];
     waiting_chars = 0;
-    if (socket.writable) socket.write(encode(batch));
+    // A large write that the system takes at once announces no "drain", whatever its size.
+    if (socket.writable && socket.write(encode(batch))) onRoom();
   };
+  socket.on("drain", onRoom);
 
   return {
     send(text) {

@@ -11,8 +11,8 @@ export type Outbound = {
   drop(from: object): void;
   /** Resolves when the other side has room for more. */
   pushEvents(events: readonly BusEvent[]): Promise<void>;
-  /** The other side has caught up: what was held back goes out. */
-  drained(): void;
+  /** There is room again: what was held back goes out. */
+  resume(): void;
   /** Nothing more goes out. */
   end(): void;
 };
@@ -34,7 +34,8 @@ export function createOutbound({ writer, isBehind, onOverflow }: Options): Outbo
   /** Deliveries that wait for the reader, in order. */
   let held: Held[] = [];
   let held_chars = 0;
-  let caughtUp = Promise.withResolvers<void>();
+  /** Who waits for the reader to catch up. */
+  let waiting: (() => void)[] = [];
 
   const sendHeld = () => {
     let sent = 0;
@@ -48,8 +49,9 @@ export function createOutbound({ writer, isBehind, onOverflow }: Options): Outbo
   };
 
   const letWaitingGo = () => {
-    caughtUp.resolve();
-    caughtUp = Promise.withResolvers();
+    const resolved = waiting;
+    waiting = [];
+    for (const resolve of resolved) resolve();
   };
 
   return {
@@ -67,11 +69,11 @@ export function createOutbound({ writer, isBehind, onOverflow }: Options): Outbo
     },
     async pushEvents(events) {
       for (const event of events) writer.send(JSON.stringify(event));
-      if (isBehind()) await caughtUp.promise;
+      if (isBehind()) await new Promise<void>((resolve) => waiting.push(resolve));
     },
-    drained() {
-      sendHeld();
-      letWaitingGo();
+    resume() {
+      if (held.length > 0) sendHeld();
+      if (waiting.length > 0 && !isBehind()) letWaitingGo();
     },
     end() {
       held = [];

@@ -7,20 +7,30 @@ type Frame = any;
 
 export type TestStream = AsyncDisposable & {
   readonly ws: WebSocket;
-  /** Sends a request and resolves with its answer. */
-  ask(op: string, input?: unknown): Promise<Frame>;
+  /** Sends a request, padded with so many spaces, and resolves with its answer. */
+  ask(op: string, input?: unknown, padding?: number): Promise<Frame>;
   /** The next frame that is not an answer to `ask`, now or when it comes. */
   next(): Promise<Frame>;
   /** Resolves with the close code and reason. */
   readonly closed: Promise<{ code: number; reason: string }>;
 };
 
-type Options = { readonly headers?: Record<string, string>; readonly protocols?: string[]; readonly query?: string };
+type Options = {
+  readonly headers?: Record<string, string>;
+  readonly protocols?: string[];
+  readonly query?: string;
+  readonly autoPong?: boolean;
+};
 
 /** A WebSocket to a hive that speaks frames and nothing more. */
 export async function openStream(url: string, options: Options = {}): Promise<TestStream> {
-  const { headers = { authorization: `Bearer ${token}` }, protocols = ["hivepost.v1"], query = "" } = options;
-  const ws = new WebSocket(`${url.replace("http", "ws")}/stream${query}`, protocols, { headers });
+  const {
+    headers = { authorization: `Bearer ${token}` },
+    protocols = ["hivepost.v1"],
+    query = "",
+    autoPong = true,
+  } = options;
+  const ws = new WebSocket(`${url.replace("http", "ws")}/stream${query}`, protocols, { headers, autoPong });
   const asked = new Map<number, (frame: Frame) => void>();
   const frames: Frame[] = [];
   const wanted: ((frame: Frame) => void)[] = [];
@@ -39,9 +49,9 @@ export async function openStream(url: string, options: Options = {}): Promise<Te
   return {
     ws,
     closed,
-    ask(op, input = {}) {
+    ask(op, input = {}, padding = 0) {
       const id = ++last_id;
-      ws.send(JSON.stringify({ id, op, input }));
+      ws.send(JSON.stringify({ id, op, input }) + " ".repeat(padding));
       return new Promise((resolve) => asked.set(id, resolve));
     },
     next() {
