@@ -6,7 +6,7 @@ import type { RandomBytes } from "./base/uuid.ts";
 import { deliveryPolicy, loadConfig } from "./config.ts";
 import { openLog } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
-import { openMemoryStore } from "./stores/memory/store.ts";
+import { openSqliteStore } from "./stores/sqlite/store.ts";
 
 type Source = Readonly<Record<string, string | undefined>>;
 
@@ -22,6 +22,8 @@ export type RunningHive = AsyncDisposable & {
   /** The first admin token. */
   readonly token: string;
   readonly dataDir: string;
+  /** Resolves if the disk fails so that nothing can be promised any more: dispose it, and end the process. */
+  readonly failed: Promise<Error>;
 };
 
 /**
@@ -34,19 +36,28 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
   const log = openLog(config.log_level, process.stderr);
   const clock = systemClock;
   const randomBytes: RandomBytes = (bytes) => crypto.getRandomValues(bytes);
-  const { data_dir: dataDir } = config;
+  const { data_dir: dataDir, retention_ms } = config;
 
   // What is opened here is closed in reverse order, also when a later step fails.
   await using opened = new AsyncDisposableStack();
+  const failure = Promise.withResolvers<Error>();
   const policy = deliveryPolicy(config);
-  const store = opened.use(openMemoryStore({ clock, policy }));
+  const store = opened.use(
+    await openSqliteStore({ folder: dataDir, clock, policy, log, retention_ms, onFatal: failure.resolve }),
+  );
   const { token, authenticate } = await openFirstToken(dataDir, randomBytes);
   const mailroom = opened.use(createMailroom({ store, clock, config, randomBytes, log, version }));
   log.info({ data_dir: dataDir, version }, "opened the hive");
   const status = () => mailroom.status();
   const server = opened.use(await startServer({ mailroom, config, authenticate, status, log, version }));
   const running = opened.move();
-  return { url: server.url, token, dataDir, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    url: server.url,
+    token,
+    dataDir,
+    failed: failure.promise,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
 /** As in package.json, which stands beside `src` and beside `dist`. */

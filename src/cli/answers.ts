@@ -5,6 +5,7 @@ import { type Delivery, type DeliveryStatus, type Message, priorities } from "..
 import type { Output } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
 import { counted, indented, table, visible, visibleLine } from "./print.ts";
+import { programName } from "./program-name.ts";
 
 type Printers = { readonly [Name in OperationName]: (output: Output<Name>, columns: number) => string };
 
@@ -15,7 +16,7 @@ const printers: Printers = {
   importMessages: (counts) => `imported ${counts.imported}, ${counts.already_present} were there already\n`,
   claimMessages: ({ deliveries }) =>
     deliveries.length === 0
-      ? "nothing to claim now (`hivepost inbox AGENT` says why)\n"
+      ? `nothing to claim now (${programName} inbox AGENT says why)\n`
       : deliveries.map(deliveryBlock).join("\n"),
   acknowledgeMessages: ({ results }) =>
     results
@@ -54,7 +55,9 @@ const printers: Printers = {
   redriveDeadLetters: ({ redriven }) => `put back ${counted(redriven, "message")}\n`,
   registerAgent: (agent) => `registered ${agentBlock(agent)}`,
   listAgents: ({ agents }, columns) =>
-    agents.length === 0 ? "no agents yet; register one with: hivepost register NAME\n" : agentTable(agents, columns),
+    agents.length === 0
+      ? `no agents yet; register one with: ${programName} register NAME\n`
+      : agentTable(agents, columns),
   getAgent: agentBlock,
   removeAgent: ({ dead }) => `removed; ${counted(dead, "waiting message")} became dead letters\n`,
   heartbeat: agentBlock,
@@ -104,7 +107,7 @@ export function messageBlock(message: Message): string {
 function deliveryBlock(delivery: Delivery): string {
   const { message, lease_id } = delivery;
   const again = delivery.attempt > 1 ? `  attempt ${delivery.attempt}\n` : "";
-  const next = `  done? hivepost ack ${message.id} ${visibleLine(lease_id)}   (leased until ${delivery.lease_expires_at})\n`;
+  const next = `  done? ${programName} ack ${message.id} ${visibleLine(lease_id)}   (leased until ${delivery.lease_expires_at})\n`;
   return messageBlock(message) + again + next;
 }
 

@@ -6,7 +6,9 @@ import { BusError, type ErrorCode } from "../contract/errors.ts";
 import type { Input, Output } from "../contract/operations.ts";
 import { fillRoute, type OperationName } from "../contract/routes.ts";
 import { type Arguments, type Flag, flagValue, quoted, UsageError } from "./arguments.ts";
+import type { Run } from "./command.ts";
 import { NotReachable } from "./failure.ts";
+import { programName } from "./program-name.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Flags of every command that talks to a server. */
@@ -121,8 +123,14 @@ function toQuery(fields: Readonly<Record<string, unknown>>): string {
 function unreachable({ url }: ServerAddress, cause: unknown): NotReachable {
   const { cause: inner } = cause as { cause?: { code?: string; message?: string } };
   const reason = inner?.code ?? inner?.message ?? String(cause);
+  // Ports that browsers, and so fetch, keep off because other protocols live there: 6000, 6667 and some more.
+  if (reason === "bad port") {
+    return new NotReachable(`${url}: web clients refuse to connect to this port; serve on another with --port`, {
+      cause,
+    });
+  }
   return new NotReachable(
-    `no server answers at ${url} (${reason}); start one with \`hivepost serve\`, or name another with --url or HIVEPOST_URL`,
+    `no server answers at ${url} (${reason}); start one with: ${programName} serve, or name another with --url or HIVEPOST_URL`,
     { cause },
   );
 }
@@ -153,10 +161,12 @@ function tokenHint({ token, tokenOrigin }: ServerAddress): string {
   return `; there is no ${tokenOrigin}: name the hive's folder with --data-dir, or set HIVEPOST_TOKEN or HIVEPOST_TOKEN_FILE`;
 }
 
-/** A lasting connection, for what one request cannot do. Fails at once where no server answers. */
-export async function openClient(given: Arguments, terminal: Terminal): Promise<Client> {
-  const { url, token = "" } = await findServer(given, terminal);
+/** A lasting connection, for what one request cannot do. @throws NotReachable at once where no server answers. */
+export async function openClient({ given, terminal, signal }: Run): Promise<Client> {
+  const server = await findServer(given, terminal);
+  await ask(server, "health", {}, signal);
+  const { url, token = "" } = server;
   // Loaded here, so that commands of one request start without it.
   const { connect } = await import("../client/client.ts");
-  return connect(url, { token, connect_timeout_ms: 0 });
+  return connect(url, { token });
 }

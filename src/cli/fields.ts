@@ -138,7 +138,8 @@ async function inputOfFlags(
   for (const [flag, texts] of given.flags) {
     const field = Object.keys(properties).find((it) => kebab(it) === flag || command.shorter?.[it] === flag);
     if (field !== undefined) {
-      if (input[field] !== undefined) throw new UsageError(`--${flag} and --${kebab(field)} say the same: give one`);
+      if (input[field] !== undefined)
+        throw new UsageError(`--${command.shorter?.[field]} and --${kebab(field)} are the same; give one of them`);
       input[field] = await readValue({ field, label: `--${flag}`, texts, schema: properties[field] ?? {} }, around);
     } else if (open.some((pattern) => pattern.test(flag))) {
       input[flag] = texts[0];

@@ -1,5 +1,6 @@
 import type { Flag } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { programName } from "./program-name.ts";
 
 /** Commands under the question they answer; every command stands in exactly one group. */
 const groups: readonly (readonly [title: string, names: readonly string[]])[] = [
@@ -11,12 +12,12 @@ const groups: readonly (readonly [title: string, names: readonly string[]])[] = 
   ["Anything else", ["call", "mcp", "help", "version"]],
 ];
 
-const firstSteps = `First steps:
-  hivepost serve                                   start the server; leave it running
-  hivepost register bob                            give bob an inbox
-  hivepost send bob "Please review the login page" put a message into it
-  hivepost claim bob                               receive it; it prints the line that acknowledges it
-`;
+const firstSteps: readonly (readonly [line: string, explanation: string])[] = [
+  ["serve", "start the server; leave it running"],
+  ["register bob", "give bob an inbox"],
+  ['send bob "Please review the login page"', "put a message into it"],
+  ["claim bob", "receive it; it prints the line that acknowledges it"],
+];
 
 /** `hivepost` and `hivepost help`. */
 export function overview(commands: readonly Command[]): string {
@@ -31,7 +32,8 @@ export function overview(commands: readonly Command[]): string {
   const foot =
     "hivepost help <command> shows flags and examples. Every command knows --json and --help.\n" +
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 server not reachable.\n";
-  return [head, firstSteps, ...sections, foot].join("\n");
+  const steps = firstSteps.map(([line, explanation]) => `  ${toLine(line).padEnd(54)} ${explanation}\n`);
+  return [head, `First steps:\n${steps.join("")}`, ...sections, foot].join("\n");
 }
 
 /** `hivepost help <command>`. */
@@ -57,7 +59,9 @@ function nameOf(flag: Flag): string {
     : `${short}--${flag.name}`;
 }
 
-/** Examples leave the program's name out, unless they are a pipe. */
+/** Examples leave the program's name out, unless they are a pipe or another program's line. */
 function toLine(line: string): string {
-  return line.includes("hivepost ") ? line : `hivepost ${line}`;
+  return line.includes("hivepost ")
+    ? line.replace(/\bhivepost (?=[a-z])/, `${programName} `)
+    : `${programName} ${line}`;
 }

@@ -6,6 +6,7 @@ import { helpOf, overview } from "./help.ts";
 import { suggestion } from "./nearest.ts";
 import { operationCommands } from "./operation.ts";
 import { jsonLine } from "./print.ts";
+import { programName } from "./program-name.ts";
 import { stopSignal } from "./signals.ts";
 import { specialCommands } from "./special.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
@@ -76,5 +77,7 @@ function findCommand(name: string): Command {
   const found = commands.find((it) => it.name === name) ?? commands.find((it) => it.also?.includes(name));
   if (found) return found;
   const names = commands.flatMap((it) => [it.name, ...(it.also ?? [])]);
-  throw new UsageError(`there is no command ${quoted(name)}${suggestion(name, names)}; hivepost help lists them all`);
+  throw new UsageError(
+    `there is no command ${quoted(name)}${suggestion(name, names)}; ${programName} help lists them all`,
+  );
 }

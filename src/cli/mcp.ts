@@ -11,7 +11,7 @@ export const mcpCommand: Command = {
   flags: serverFlags,
   examples: [
     ["mcp", "what an MCP client starts; it ends with its standard input"],
-    [`claude mcp add hivepost -- npx hivepost mcp`, "for example"],
+    ["claude mcp add hivepost -- hivepost mcp", "for example"],
   ],
   about: "The server speaks MCP by itself as well: POST /mcp (streamable HTTP).",
   run: async ({ given, terminal, signal }) => {

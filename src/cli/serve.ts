@@ -4,6 +4,8 @@ import type { Flag } from "./arguments.ts";
 import { settingFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import type { ExitCode } from "./failure.ts";
+import { visible } from "./print.ts";
+import { programName } from "./program-name.ts";
 
 /** Beyond the time the server gives to what is under way: closing files. */
 const closing_ms = 1_500;
@@ -38,7 +40,8 @@ export const serveCommand: Command = {
   run: runServer,
 };
 
-async function runServer({ given, terminal, json, signal }: Run): Promise<ExitCode> {
+async function runServer(run: Run): Promise<ExitCode> {
+  const { given, terminal, json, signal } = run;
   const flags = settingFlags(
     given,
     [...given.flags.keys()].filter((name) => name !== "json"),
@@ -53,26 +56,30 @@ async function runServer({ given, terminal, json, signal }: Run): Promise<ExitCo
   );
   // A program that starts us reads the one line; a person gets to know what to do next.
   if (terminal.stderr.isTTY || environment["npm_lifecycle_event"]) terminal.stderr.write(nextSteps(hive));
-  await aborted(signal);
+  const failure = await Promise.race([aborted(signal), hive.failed]);
+  if (failure)
+    terminal.stderr.write(`hivepost: ${visible(failure.message)}; stopping, since nothing can be promised any more\n`);
+  const stopped = await stopWithin(stop_ms + closing_ms, hive, run);
+  return stopped && !failure ? 0 : 1;
+}
+
+/** Whether it stopped in time; if not, the process is ended all the same. */
+async function stopWithin(limit_ms: number, hive: AsyncDisposable, { terminal }: Run): Promise<boolean> {
   const stopped = hive[Symbol.asyncDispose]().then(() => true);
-  const inTime = await Promise.race([stopped, sleep(stop_ms + closing_ms, false, { ref: false })]);
-  if (inTime) return 0;
-  terminal.stderr.write(
-    `hivepost: did not stop within ${stop_ms + closing_ms} ms and was cut short; nothing accepted is lost\n`,
-  );
+  if (await Promise.race([stopped, sleep(limit_ms, false, { ref: false })])) return true;
+  terminal.stderr.write(`hivepost: did not stop within ${limit_ms} ms and was cut short; nothing accepted is lost\n`);
   process.exit(1);
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+function aborted(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
 }
 
 /** Commands that work as they are typed: with the address and folder where these are not the usual ones. */
 function nextSteps({ url, dataDir }: { url: string; dataDir: string }): string {
-  const program = import.meta.filename.endsWith(".ts") ? "npx hivepost" : "hivepost";
   const { port, host, data_dir } = settings;
   const exports = [
     url === `http://${host.default}:${port.default}` ? "" : `  export HIVEPOST_URL=${url}\n`,
@@ -80,11 +87,11 @@ function nextSteps({ url, dataDir }: { url: string; dataDir: string }): string {
   ];
   return `
 Now, in another terminal:
-${exports.join("")}  ${program} register bob
-  ${program} send bob "Please review the login page"
-  ${program} claim bob
+${exports.join("")}  ${programName} register bob
+  ${programName} send bob "Please review the login page"
+  ${programName} claim bob
 
-${program} help shows the rest; the API is at ${url}/docs. Ctrl-C stops the server.
+${programName} help shows the rest; the API is at ${url}/docs. Ctrl-C stops the server.
 
 `;
 }

@@ -3,6 +3,7 @@ import { type Arguments, flagValue, UsageError } from "./arguments.ts";
 import { openClient, serverFlags } from "./call.ts";
 import type { Command } from "./command.ts";
 import { jsonLine, visibleLine } from "./print.ts";
+import { programName } from "./program-name.ts";
 
 export const tailCommand: Command = {
   name: "tail",
@@ -23,10 +24,11 @@ export const tailCommand: Command = {
     ["tail --agent bob --json", "an event a line, for a program"],
   ],
   about: "Survives a restart of the server and misses nothing in between. At the end it says how to resume.",
-  run: async ({ given, terminal, json, signal }) => {
+  run: async (run) => {
+    const { given, terminal, json, signal } = run;
     const [extra] = given.words;
     if (extra) throw new UsageError("tail takes flags only, e.g. hivepost tail --agent bob");
-    await using client = await openClient(given, terminal);
+    await using client = await openClient(run);
     const wanted = filterOf(given);
     const after = flagValue(given, "after");
     const follower = await client.follow(after === undefined ? {} : { after }, (event) => {
@@ -38,7 +40,7 @@ export const tailCommand: Command = {
     const error = await follower.ended;
     if (error) throw error;
     if (follower.cursor && !json)
-      terminal.stderr.write(`to go on from here: hivepost tail --after ${follower.cursor}\n`);
+      terminal.stderr.write(`to go on from here: ${programName} tail --after ${follower.cursor}\n`);
     return 0;
   },
 };

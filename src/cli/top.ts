@@ -40,7 +40,7 @@ export const topCommand: Command = {
     const [extra] = run.given.words;
     if (extra) throw new UsageError("top takes flags only, e.g. hivepost top --once");
     const every_s = countOf(run.given, "every", { minimum: 1, maximum: 3_600 }) ?? default_every_s;
-    await using client = await openClient(run.given, run.terminal);
+    await using client = await openClient(run);
     const { url } = await findServer(run.given, run.terminal);
     const live = run.terminal.stdout.isTTY && !run.given.flags.has("once") && !run.json;
     return live ? await watch(client, { url, every_s }, run) : await lookOnce(client, url, run);

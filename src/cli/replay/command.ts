@@ -11,8 +11,9 @@ import { setStage } from "./stage.ts";
 import { describeSummary, type ReplayFigures, replayFigures, type Summary, surveySummary } from "./summary.ts";
 import { type Survey, surveyLog } from "./survey.ts";
 
-/** Connections the agents share. */
-const receiver_connections = 4;
+/** The agents share connections: at least a few, and no more agents on one than a server lets subscribe there. */
+const least_connections = 4;
+const agents_per_connection = 500;
 
 export const replayCommand: Command = {
   name: "replay",
@@ -89,16 +90,13 @@ function speedOf(given: Arguments): number | undefined {
   throw new UsageError(`--speed wants a positive number such as 60, not ${quoted(text)}`);
 }
 
-async function play(
-  survey: Survey,
-  speed: number | undefined,
-  { given, terminal, signal }: Run,
-): Promise<ReplayFigures> {
-  const connectOnce = () => openClient(given, terminal);
+async function play(survey: Survey, speed: number | undefined, run: Run): Promise<ReplayFigures> {
+  const { terminal, signal } = run;
   await using clients = new AsyncDisposableStack();
-  const open = async () => clients.use(await connectOnce());
+  const open = async () => clients.use(await openClient(run));
   const sender = await open();
-  const receivers = await Promise.all(Array.from({ length: receiver_connections }, open));
+  const connections = Math.max(least_connections, Math.ceil(survey.names.agents.size / agents_per_connection));
+  const receivers = await Promise.all(Array.from({ length: connections }, open));
   const show = (label: string, total: number) => showProgress({ screen: terminal.stderr, label, total });
 
   const staging = show("registering", survey.names.agents.size + survey.conversations.size);
