@@ -2,13 +2,14 @@ import { strict as assert } from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { Store } from "../../src/app/ports.ts";
+import { silentLog } from "../../src/base/log.ts";
 import { eventNames } from "../../src/contract/events.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
-import { clockAt, testPolicy } from "../support/fixtures.ts";
+import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
+import { clockAt, temporaryFolder, testPolicy } from "../support/fixtures.ts";
 import type { ValueOf } from "./arbitraries.ts";
 import { histories, type Step } from "./histories.ts";
-import type { OpenStore } from "./opened.ts";
 import { readAll, type Side, sideOf } from "./side.ts";
 
 /*
@@ -17,9 +18,7 @@ import { readAll, type Side, sideOf } from "./side.ts";
  */
 const { AGREEMENT_RUNS, AGREEMENT_STEPS, AGREEMENT_SEED, AGREEMENT_PATH } = process.env;
 
-const openSecond: OpenStore = async (options) => openMemoryStore(options);
-
-describe("two stores, given the same history of calls", () => {
+describe("the memory and the SQLite store, given the same history of calls", () => {
   it("answer every call alike", async () => {
     const property = fc.asyncProperty(policies, histories(Number(AGREEMENT_STEPS ?? 60)), agree);
     await fc.assert(property, {
@@ -86,7 +85,9 @@ async function agree(given: ValueOf<typeof policies>, history: Step[]): Promise<
   const policy = toPolicy(given);
   const clock = clockAt();
   await using first: Store = openMemoryStore({ clock, policy });
-  await using second: Store = await openSecond({ clock, policy });
+  await using folder = await temporaryFolder();
+  const options = { folder: folder.path, clock, policy, log: silentLog, retention_ms: 0 };
+  await using second: Store = await openSqliteStore(options);
   const sides = [sideOf(first, clock), sideOf(second, clock)] as const;
   for (const step of history) {
     if ("move" in step) step.move(clock);
@@ -102,7 +103,7 @@ async function compare(
 ): Promise<void> {
   const expected = comparable(memory, await play(memory));
   const actual = comparable(other, await play(other));
-  assert.deepEqual(actual, expected, `${what}: the second store answers otherwise than the memory store`);
+  assert.deepEqual(actual, expected, `${what}: the SQLite store answers otherwise than the memory store`);
 }
 
 /** The answer with what stores may choose for themselves put alike: the spelling of lease ids, the order of who is woken. */

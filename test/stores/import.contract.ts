@@ -63,6 +63,19 @@ export function importContract(open: OpenStore): void {
       assert.deepEqual(contents(rows), ["far past", "future", "same moment", "far future"]);
     });
 
+    it("finds room beside what was sent at the same moment", async () => {
+      await using opened = await openFor(open);
+      await opened.send({ content: "sent" });
+      await opened.store.history.import([
+        { ...aPublication({ content: "imported" }), timestamp_ms: monday_ms },
+        { ...aPublication({ content: "imported too" }), timestamp_ms: monday_ms },
+      ]);
+      await opened.send({ content: "sent later" });
+      const { rows } = await opened.store.history.search({ order: "oldest", limit: 9 });
+      assert.deepEqual(contents(rows).slice(0, 3), ["sent", "imported", "imported too"]);
+      assert.equal(rows.length, 4);
+    });
+
     it("opens a conversation as old as its first row, by the id given or between the participants", async () => {
       await using opened = await openFor(open);
       const id = conversationId();

@@ -83,6 +83,7 @@ export function createArrivals(state: WriterState, kept_since: number | undefine
       noteArrival(state, publication, { position, now_ms, standing });
       state.conversations.setActivity(conversation, toTimestamp(now_ms));
       state.setLastPublished(position);
+      lastTaken = Math.max(lastTaken, position);
       state.noteSkew(positionSkewMs(position, now_ms));
       for (const agent_id of publication.recipients) state.changeDepth(agent_id, 1);
       return { outcome: "accepted", position, conversation_id: conversation.id, ...(standing && { standing }) };
