@@ -54,7 +54,7 @@ export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, of
   });
   // The library answers a violation of the WebSocket protocol with the right close code by itself.
   ws.on("error", (error) => office.log.debug({ reason: error.message, actor: caller.actor }, "stream broke"));
-  ws.on("close", () => void cleanUp(live).finally(onClosed));
+  ws.on("close", () => void cleanUp(live, onClosed));
   return {
     get subscriptions() {
       return live.mail.subscriptions;
@@ -65,7 +65,7 @@ export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, of
     async stop() {
       live.stopping = true;
       live.gone.abort();
-      await live.load.idle();
+      await Promise.race([live.load.idle(), closed]);
       await giveBack(live);
       close(live, closeCode.going_away, "the server is stopping");
       await closed;
@@ -150,9 +150,10 @@ function close({ ws, writer }: Live, code: number, reason: string): void {
   setTimeout(() => ws.terminate(), close_ms).unref();
 }
 
-async function cleanUp(live: Live): Promise<void> {
+async function cleanUp(live: Live, onClosed: () => void): Promise<void> {
   live.gone.abort();
   await giveBack(live);
+  onClosed();
   // What was still being claimed when the connection broke comes back only now.
   await live.load.idle();
   await giveBack(live);

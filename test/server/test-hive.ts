@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
+import type { StoreStatus } from "../../src/app/ports.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { type Log, silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
@@ -41,6 +42,8 @@ type Options = {
   readonly log?: Log;
   /** Puts something between the server and the bus. */
   readonly wrap?: (mailroom: Mailroom) => Mailroom;
+  /** Changes what the store says of itself. */
+  readonly status?: (status: StoreStatus) => StoreStatus;
 };
 
 /** A server on a free port over a bus in memory, where ada and bob are registered. */
@@ -49,6 +52,7 @@ export async function startHive({
   timing,
   log = silentLog,
   wrap,
+  status: restate = (it) => it,
 }: Options = {}): Promise<TestHive> {
   const config = testConfig({ port: 0, stop_ms: 3_000, ...overrides });
   await using opened = new AsyncDisposableStack();
@@ -59,7 +63,7 @@ export async function startHive({
   const caller: Caller = { actor: "operator", scopes: ["admin"] };
   for (const agent_id of [ada, bob]) await bus.registerAgent({ agent_id }, { caller });
   const mailroom = wrap?.(bus) ?? bus;
-  const status = () => bus.status();
+  const status = async () => restate(await bus.status());
   const authenticate = (it: string) => callers.get(it);
   const server = opened.use(
     await startServer({ mailroom, config, authenticate, status, log, version: "1.2.3", ...(timing && { timing }) }),
