@@ -4,6 +4,7 @@ import path from "node:path";
 import type { LoopResult } from "./load/closed-loop.ts";
 import { figuresOf, runBench } from "./measure/bench.ts";
 import { startHivepost } from "./measure/hivepost.ts";
+import { awaitIndex, type IndexCatchUp } from "./measure/index-lag.ts";
 import { runLoad, runScript } from "./measure/load.ts";
 import { startRedis } from "./measure/redis.ts";
 
@@ -11,7 +12,8 @@ type PeerResult = Pick<
   LoopResult,
   "per_second" | "server_cpu_us_per_message" | "client_cpu_us_per_message" | "latency"
 >;
-type Round = { readonly hivepost: LoopResult; readonly bullmq: PeerResult };
+type OwnResult = LoopResult & { readonly index: IndexCatchUp };
+type Round = { readonly hivepost: OwnResult; readonly bullmq: PeerResult };
 
 const peers = path.join(import.meta.dirname, "peers");
 /** The fastest setting found for BullMQ; bench/peers/README.md has the others. */
@@ -49,6 +51,7 @@ await runBench<Round>({
       figure("Hivepost, server CPU", "µs/message", (it) => it.hivepost.server_cpu_us_per_message),
       figure("BullMQ, Redis CPU", "µs/message", (it) => it.bullmq.server_cpu_us_per_message),
       figure("ratio of server CPU", "×", cpuRatio, { at_most: 0.5 }),
+      figure("Hivepost, server CPU, index caught up", "µs/message", (it) => cpuWithIndex(it.hivepost)),
       figure("Hivepost, CPU of all processes", "µs/message", (it) => total(it.hivepost)),
       figure("BullMQ, CPU of all processes", "µs/message", (it) => total(it.bullmq)),
       figure("Hivepost, p99", "ms", (it) => it.hivepost.latency.acknowledged?.p99_ms),
@@ -57,9 +60,11 @@ await runBench<Round>({
   },
 });
 
-async function runHivepost(seconds: number): Promise<LoopResult> {
+async function runHivepost(seconds: number): Promise<OwnResult> {
   await using server = await startHivepost();
-  return await runLoad<LoopResult>("end-to-end", server, { "in-flight": 400, agents: 50, connections: 50, seconds });
+  const flags = { "in-flight": 400, agents: 50, connections: 50, seconds };
+  const result = await runLoad<LoopResult>("end-to-end", server, flags);
+  return { ...result, index: await awaitIndex(server) };
 }
 
 async function runBullmq(seconds: number): Promise<PeerResult> {
@@ -74,4 +79,9 @@ async function runBullmq(seconds: number): Promise<PeerResult> {
   };
   const rest = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
   return (await runScript(path.join(peers, "bullmq.ts"), rest)) as PeerResult;
+}
+
+/** BullMQ keeps no history and has no search; this is what Hivepost pays for them in the end. */
+function cpuWithIndex({ server_cpu_us_per_message, index, books }: OwnResult): number {
+  return server_cpu_us_per_message + (index.cpu_ms * 1_000) / books.sent;
 }
