@@ -1,5 +1,5 @@
 import { streamPath, streamProtocol, ticketPath } from "../contract/stream.ts";
-import { type Closure, type OpenSocket, refusedHandshake, type SocketTarget, streamUrl } from "./socket.ts";
+import { type Closure, closed, type OpenSocket, refusedHandshake, type SocketTarget, streamUrl } from "./socket.ts";
 
 /**
  * A WebSocket as browsers have it: it cannot send headers, so a single-use ticket is fetched first and goes into the URL
@@ -10,7 +10,7 @@ export const openBrowserSocket: OpenSocket = (target, listener) => {
   const opening = new AbortController();
   const timer = setTimeout(() => opening.abort(new Error("no connection in time")), target.timeout_ms);
 
-  function closed(closure: Closure): void {
+  function ended(closure: Closure): void {
     clearTimeout(timer);
     listener.closed(closure);
   }
@@ -26,12 +26,12 @@ export const openBrowserSocket: OpenSocket = (target, listener) => {
       listener.opened();
     };
     opened.onmessage = (event) => listener.received(String(event.data));
-    opened.onclose = ({ code, reason }) => closed({ code, reason: `the connection was closed (${code} ${reason})` });
+    opened.onclose = ({ code, reason }) => ended(closed(code, reason));
   }
 
   fetchTicket(target, opening.signal).then(
-    (answer) => (typeof answer === "string" ? open(answer) : closed(answer)),
-    (error: Error) => closed({ reason: error.message }),
+    (answer) => (typeof answer === "string" ? open(answer) : ended(answer)),
+    (error: Error) => ended({ reason: error.message }),
   );
 
   return {

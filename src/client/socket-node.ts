@@ -1,7 +1,7 @@
 import type { Socket as NetSocket } from "node:net";
 import WebSocket from "ws";
 import { streamPath, streamProtocol } from "../contract/stream.ts";
-import { type Closure, type OpenSocket, refusedHandshake, streamUrl } from "./socket.ts";
+import { type Closure, closed, type OpenSocket, refusedHandshake, streamUrl } from "./socket.ts";
 
 /**
  * Largest frame that is read: a page of 500 messages of 256 KiB. The limit is there so that a frame's header alone cannot
@@ -46,7 +46,7 @@ export const openNodeSocket: OpenSocket = ({ url, token, timeout_ms }, listener)
     });
   });
   socket.on("close", (code, reason) => {
-    listener.closed(closure ?? { code, reason: `the connection was closed (${code} ${reason})`.replace(" )", ")") });
+    listener.closed(closure ?? closed(code, reason.toString()));
   });
 
   return {

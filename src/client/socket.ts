@@ -42,6 +42,11 @@ export function streamUrl(url: string, path: string): string {
   return url.replace(/^http/, "ws") + path;
 }
 
+/** What to say of an open connection that was closed. */
+export function closed(code: number, reason: string): Closure {
+  return { code, reason: `the connection was closed: ${reason ? `${reason} (${code})` : code}` };
+}
+
 /** Makes of a refused handshake (HTTP status and body) what the connection needs to know. */
 export function refusedHandshake(url: string, status: number, body: string): Closure {
   const problem = parseProblem(body);
