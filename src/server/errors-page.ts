@@ -4,12 +4,20 @@ import { type ErrorCode, errorStatus } from "../contract/errors.ts";
 import { escapeHtml, renderMarkdown } from "./markdown.ts";
 import { page } from "./page.ts";
 
-/** Beside `src` in a checkout; a package may come without it. */
+/** Beside `src` in a checkout; a package comes without it. */
 const errorsFile = path.join(import.meta.dirname, "../../docs/errors.md");
 
-/** Every error code with an anchor of its own, which is what a problem's `type` points to. */
-export function renderErrors(): string {
-  const text = existsSync(errorsFile) ? readFileSync(errorsFile, "utf8") : undefined;
+/** What `docs/errors.md` says, where it is there. */
+export function readErrorsFile(): string | undefined {
+  return existsSync(errorsFile) ? readFileSync(errorsFile, "utf8") : undefined;
+}
+
+/**
+ * Every error code with an anchor of its own, which is what a problem's `type` points to.
+ *
+ * @param text The document that explains them; without it there is just the list.
+ */
+export function renderErrors(text: string | undefined): string {
   const main = text === undefined ? listCodes() : renderMarkdown(text);
   const codes = Object.keys(errorStatus).map((code) => `<li><a href="#${code}">${code}</a></li>`);
   return page({ title: "Errors", nav: `<h2>Codes</h2><ul>${codes.join("")}</ul>`, main });

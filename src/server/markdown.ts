@@ -88,5 +88,5 @@ function renderSpan(text: string): string {
   return escapeHtml(text)
     .replace(/\*\*([^*]+)\*\*/g, "<strong>$1</strong>")
     .replace(/\*([^*]+)\*/g, "<em>$1</em>")
-    .replace(/\[([^\]]+)\]\(((?:https?:\/\/|[/#.\w])[^)\s]*)\)/g, '<a href="$2">$1</a>');
+    .replace(/\[([^\]]+)\]\(((?:https?:\/\/|[/#])[^)\s]*)\)/g, '<a href="$2">$1</a>');
 }

@@ -6,7 +6,7 @@ import { agentCard } from "./agent-card.ts";
 import { requireObserver } from "./authenticate.ts";
 import { renderDocs } from "./docs-page.ts";
 import { pageStyle } from "./docs-style.ts";
-import { renderErrors } from "./errors-page.ts";
+import { readErrorsFile, renderErrors } from "./errors-page.ts";
 import type { Metrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { HttpError } from "./problem.ts";
@@ -25,7 +25,7 @@ export function addPages(app: FastifyInstance, { authenticate, metrics, tickets,
   const document = openApiDocument(version);
   const documentText = JSON.stringify(document);
   const docs = renderDocs(document);
-  const errors = renderErrors();
+  const errors = renderErrors(readErrorsFile());
 
   app.get("/openapi.json", (_, reply) => reply.header("content-type", jsonType).send(documentText));
   app.get("/docs", (_, reply) => sendPage(reply, docs));

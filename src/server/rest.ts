@@ -102,8 +102,9 @@ function whileStopping(name: OperationName): unknown {
 
 /** Puts an operation's input together from path, query, body and, for `sendMessage`, the Idempotency-Key header. */
 function readInput(name: OperationName, request: FastifyRequest, readQuery: QueryReader): Fields {
-  const query = request.raw.url?.split("?", 2)[1] ?? "";
-  const input = { ...readQuery(query), ...readBody(name, request) };
+  const url = request.raw.url ?? "";
+  const mark = url.indexOf("?");
+  const input = { ...readQuery(mark < 0 ? "" : url.slice(mark + 1)), ...readBody(name, request) };
   requireSame(name, input, request.params as Fields);
   Object.assign(input, request.params);
   const idempotency_key = request.headers["idempotency-key"];

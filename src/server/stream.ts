@@ -77,7 +77,11 @@ export function createStream({ office, authenticate, tickets, guardOrigin, ping_
           socket.off("error", onError);
           const connection = openConnection(ws, socket, caller, office);
           open.add(connection);
-          void connection.closed.then(() => open.delete(connection));
+          office.log.debug({ actor: caller.actor }, "stream opened");
+          void connection.closed.then(() => {
+            open.delete(connection);
+            office.log.debug({ actor: caller.actor }, "stream closed");
+          });
         });
       } catch (error) {
         refuse(socket, error, office);

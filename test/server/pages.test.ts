@@ -4,6 +4,7 @@ import { Compile } from "typebox/compile";
 import { type ErrorCode, errorStatus } from "../../src/contract/errors.ts";
 import { operations } from "../../src/contract/operations.ts";
 import { operationNames, routes } from "../../src/contract/routes.ts";
+import { renderErrors } from "../../src/server/errors-page.ts";
 import { examples } from "../../src/server/examples.ts";
 import { agentToken, startHive, type TestHive } from "./test-hive.ts";
 import { openStream } from "./test-stream.ts";
@@ -109,7 +110,10 @@ describe("the pages beside the operations:", () => {
   describe("/docs/errors", () => {
     it("has a section for every code, where a problem's type points to", async () => {
       const { text } = await open("/docs/errors");
-      for (const code of Object.keys(errorStatus)) assert.ok(text.includes(`id="${code}"`), code);
+      assert.match(text, /Remedy/);
+      for (const page of [text, renderErrors(undefined)]) {
+        for (const code of Object.keys(errorStatus)) assert.ok(page.includes(`id="${code}"`), code);
+      }
     });
   });
 

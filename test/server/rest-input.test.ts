@@ -78,6 +78,20 @@ describe("REST, given", () => {
       });
     }
 
+    it("is refused by name wherever metadata may stand", async () => {
+      const metadata = '{"__proto__":{}}';
+      const one = `{"from_agent":"ada","to_agent":"bob","content":"x","metadata":{}}`;
+      const two = `{"from_agent":"ada","to_agent":"bob","content":"x","metadata":${metadata}}`;
+      const agent = await refusal(hive.call("PUT", "/agents/ada", { body: `{"metadata":${metadata}}` }));
+      assert.match(agent.detail, /^\/metadata: the field name __proto__/);
+      const batch = await refusal(hive.call("POST", "/messages/batch", { body: `{"messages":[${one},${two}]}` }));
+      assert.match(batch.detail, /^\/messages\/1\/metadata: the field name __proto__/);
+      const timed = (it: string) => it.replace("{", '{"timestamp":"2026-01-05T09:00:00Z",');
+      const body = `{"messages":[${timed(one)},${timed(two)}]}`;
+      const history = await refusal(hive.call("POST", "/messages/import", { body }));
+      assert.match(history.detail, /^\/messages\/1\/metadata: the field name __proto__/);
+    });
+
     it("is told briefly, however large it is", async () => {
       const { detail } = await refusal(send({ priority: "x".repeat(10_000) }));
       assert.ok(detail.length < 400, detail);

@@ -33,6 +33,15 @@ describe("REST", () => {
       assert.deepEqual([beat.body.agent_id, beat.body.status], ["ada", "busy"]);
     });
 
+    it("takes a query as it was written, question marks and plus signs included", async () => {
+      const { body: sent } = await send({ metadata: { asked: "what? a+b" } });
+      const found = await hive.call("GET", "/messages?metadata.asked=what?+a%2Bb");
+      assert.deepEqual(
+        found.body.messages.map((it: { id: string }) => it.id),
+        [sent.id],
+      );
+    });
+
     it("needs no body where every field may be left out", async () => {
       assert.equal((await hive.call("POST", "/agents/ada/heartbeat")).status, 200);
     });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { silentLog } from "../../src/base/log.ts";
 import type { Delivery, LeaseId } from "../../src/contract/messages.ts";
 import { Delivery as DeliverySchema } from "../../src/contract/messages.ts";
 import { messageId } from "../support/fixtures.ts";
@@ -213,6 +214,23 @@ describe("the stream", () => {
       assert.equal((await stream.ask("credit", { agent_id: "nobody", credit: 1 })).error.code, "invalid_input");
     });
 
+    it("is one of at most a thousand on a connection", async () => {
+      await using watched = await startHive({
+        wrap: (mailroom) => ({
+          ...mailroom,
+          async subscribe() {
+            return { addCredit: () => undefined, [Symbol.asyncDispose]: async () => undefined };
+          },
+        }),
+      });
+      await using stream = await openStream(watched.url);
+      const answers = Array.from({ length: 1_001 }, (_, i) =>
+        stream.ask("subscribe", { agent_id: `a${i}`, credit: 1 }),
+      );
+      const last = (await Promise.all(answers)).at(-1);
+      assert.match(last.error.message, /at most 1000 subscriptions/);
+    });
+
     it("pushes every field of a delivery", async () => {
       const pushed = Promise.withResolvers<(deliveries: readonly Delivery[]) => void>();
       await using watched = await startHive({
@@ -305,6 +323,25 @@ describe("the stream", () => {
       assert.equal(again.body.deliveries[0].attempt, 2);
       const finns = await hive.call("POST", "/agents/finn/inbox/claim", { body: { wait_ms: 20_000 } });
       assert.equal(finns.body.deliveries.length, 1);
+    });
+
+    it("leaves the leases to run out where they cannot be given back, and says so in the log", async () => {
+      const logged = Promise.withResolvers<string>();
+      await using watched = await startHive({
+        log: { ...silentLog, error: (_, text) => logged.resolve(text) },
+        wrap: (mailroom) => ({
+          ...mailroom,
+          async releaseLeases() {
+            throw new Error("the disk is gone");
+          },
+        }),
+      });
+      await watched.call("POST", "/messages", { body: { to_agent: "bob", content: "stuck" } });
+      {
+        await using stream = await openStream(watched.url);
+        await stream.ask("claimMessages", { agent_id: "bob" });
+      }
+      assert.match(await logged.promise, /cannot give back the leases/);
     });
 
     it("stops waiting for mail, and gives back what came too late", async () => {
