@@ -6,7 +6,7 @@ import { limits } from "../contract/limits.ts";
 import type { AgentId, ConversationId, Message, MessageId, Metadata, NewMessage } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
-import { saysTheSame } from "../core/messaging/payload.ts";
+import { type Payload, saysTheSame } from "../core/messaging/payload.ts";
 import { actorOf } from "./agents.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendRerouteNotice } from "./notices.ts";
@@ -24,53 +24,88 @@ export function sendOperations(office: Office): SendOperations {
   const { deliveries } = office.store;
   return {
     async sendMessage(input, call) {
-      const publication = await prepare(office, input, call);
-      const [outcome] = await deliveries.publish([publication]);
-      return settle(office, publication, outcome);
+      const prepared = await prepare(office, input, call);
+      if ("sent_before" in prepared) return prepared.sent_before;
+      const [outcome] = await deliveries.publish([prepared]);
+      return settle(office, prepared, outcome);
     },
 
     async sendMessages({ messages }, call) {
       const prepared = await Promise.all(messages.map((input) => prepare(office, input, call).catch(asBusError)));
-      const publications = prepared.filter((it): it is Publication => !(it instanceof BusError));
-      const outcomes = await deliveries.publish(publications);
+      const publications = prepared.filter((it) => !(it instanceof BusError || "sent_before" in it));
+      const outcomes = await deliveries.publish(publications as Publication[]);
       let next = 0;
       const results = prepared.map(async (it): Promise<BatchResult> => {
-        const settled = it instanceof BusError ? it : settle(office, it, outcomes[next++]);
-        return toResult(await Promise.resolve(settled).catch(asBusError));
+        if (it instanceof BusError) return toResult(it);
+        if ("sent_before" in it) return toResult(it.sent_before);
+        return toResult(await settle(office, it, outcomes[next++]).catch(asBusError));
       });
       return { results: await Promise.all(results) };
     },
   };
 }
 
+/** A request that could not be sent any more, but says what a message that was accepted earlier says. */
+type SentBefore = { readonly sent_before: Message };
+
 /** Everything about a message that can be decided before the store sees it. */
-async function prepare(office: Office, input: NewMessage, call: Call): Promise<Publication> {
-  const from_agent = await findSender(office, input.from_agent, call);
-  const offline = input.offline ?? "hold";
-  const times = readTimes(input, office.clock.now());
+async function prepare(office: Office, input: NewMessage, call: Call): Promise<Publication | SentBefore> {
   checkText(input);
-  const { recipients, ...address } = await findRecipients(office, input, from_agent, offline);
+  const payload = payloadOf(input, await findSender(office, input.from_agent, call));
+  try {
+    return await toPublication(office, input, payload, actorOf(call));
+  } catch (error) {
+    // Meanwhile its time may have passed or its recipient may have gone: a repeated request must not fail for that.
+    const sent_before = await findSentBefore(office, input, payload);
+    if (sent_before) return { sent_before };
+    throw error;
+  }
+}
+
+/** What the sender says, defaults filled in. */
+function payloadOf(input: NewMessage, from_agent: AgentId): Payload {
   return {
-    id: input.id ?? (office.newId() as MessageId),
     from_agent,
-    ...address,
-    recipients,
-    participants: participantsOf(from_agent, recipients),
+    to_agent: input.to_agent ?? "",
     content: input.content,
     priority: input.priority ?? "normal",
     message_type: input.message_type ?? "task",
     metadata: input.metadata ?? {},
     when: input.when ?? "turn",
-    offline,
-    fresh_conversation_id: office.newId() as ConversationId,
-    ...times,
+    offline: input.offline ?? "hold",
     ...defined({
+      to: input.to,
       reply_to: input.reply_to,
       conversation_id: input.conversation_id,
-      idempotency_key: input.idempotency_key,
+      deliver_at_ms: readTime("deliver_at", input.deliver_at),
+      expires_at_ms: readTime("expires_at", input.expires_at),
     }),
-    actor: actorOf(call),
   };
+}
+
+async function toPublication(office: Office, input: NewMessage, payload: Payload, actor: string): Promise<Publication> {
+  requireFuture(payload, office.clock.now());
+  const { recipients, ...address } = await findRecipients(office, input, payload.from_agent, payload.offline);
+  return {
+    ...payload,
+    ...address,
+    id: input.id ?? (office.newId() as MessageId),
+    recipients,
+    participants: participantsOf(payload.from_agent, recipients),
+    fresh_conversation_id: office.newId() as ConversationId,
+    ...(input.idempotency_key && { idempotency_key: input.idempotency_key }),
+    actor,
+  };
+}
+
+async function findSentBefore({ store }: Office, input: NewMessage, payload: Payload): Promise<Message | undefined> {
+  const { id, idempotency_key } = input;
+  if (!id && !idempotency_key) return undefined;
+  const { from_agent } = payload;
+  // Without an id of its own, only the key can have been used before.
+  const sent = { id: id ?? ("" as MessageId), from_agent, ...defined({ idempotency_key }) };
+  const first = await store.history.firstSent(sent);
+  return first && saysTheSame(first, payload) ? first : undefined;
 }
 
 async function findSender({ store }: Office, named: AgentId | undefined, { caller }: Call): Promise<AgentId> {
@@ -82,13 +117,9 @@ async function findSender({ store }: Office, named: AgentId | undefined, { calle
   return sender;
 }
 
-function readTimes(input: NewMessage, now: number): Pick<Publication, "deliver_at_ms" | "expires_at_ms"> {
-  const deliver_at_ms = readTime("deliver_at", input.deliver_at);
-  const expires_at_ms = readTime("expires_at", input.expires_at);
-  if (expires_at_ms !== undefined && expires_at_ms <= Math.max(now, deliver_at_ms ?? 0)) {
-    throw new BusError("invalid_input", "expires_at must lie in the future, and after deliver_at");
-  }
-  return defined({ deliver_at_ms, expires_at_ms });
+function requireFuture({ deliver_at_ms, expires_at_ms }: Payload, now: number): void {
+  if (expires_at_ms === undefined || expires_at_ms > Math.max(now, deliver_at_ms ?? 0)) return;
+  throw new BusError("invalid_input", "expires_at must lie in the future, and after deliver_at");
 }
 
 /** @throws BusError `invalid_input` for text that looks like a time but names none, such as 31 February. */

@@ -197,6 +197,8 @@ export type Import = Publication & { readonly timestamp_ms: number };
 /** What was said, for ever or until retention. Complete: what was accepted before the call is found by it. */
 export type HistoryStore = {
   message(id: MessageId): Promise<TracedMessage | undefined>;
+  /** What this sender's idempotency key, while it is remembered, or else this id was first used for. */
+  firstSent(sent: Pick<Publication, "id" | "from_agent" | "idempotency_key">): Promise<Message | undefined>;
   search(search: Search): Promise<Page<Message>>;
   inbox(agent_id: AgentId): Promise<InboxCounts>;
   /** The latest first. Message content included. */

@@ -125,6 +125,26 @@ export function sendingContract(name: string, openHive: OpenHive): void {
       assert.notEqual((await send(hive.bus, { idempotency_key: "k" })).id, first.id);
     });
 
+    it("returns the first message though it could not be sent any more: expired, or its recipient gone", async () => {
+      await using hive = await open();
+      const expires_at = new Date(hive.clock.now() + 1_000).toISOString();
+      const id = messageId();
+      const byId = await send(hive.bus, { id, expires_at });
+      const byKey = await send(hive.bus, { idempotency_key: "k", content: "keyed" });
+      hive.clock.advance(2_000);
+      assert.equal((await send(hive.bus, { id, expires_at })).id, byId.id);
+      await hive.bus.removeAgent({ agent_id: bob });
+      assert.equal((await send(hive.bus, { idempotency_key: "k", content: "keyed" })).id, byKey.id);
+      await rejectsWith(send(hive.bus, { idempotency_key: "other" }), "agent_not_found");
+      const { results } = await hive.bus.sendMessages({
+        messages: [{ id, from_agent: ada, to_agent: bob, content: "hello", expires_at }],
+      });
+      assert.deepEqual(
+        results.map((it) => it.ok && it.message.id),
+        [id],
+      );
+    });
+
     it("keeps the keys of one sender apart from those of another", async () => {
       await using hive = await open();
       const [one, other] = [

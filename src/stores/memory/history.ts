@@ -4,7 +4,7 @@ import type { LedgerEntry, LedgerEvent, Message, Priority, TracedMessage } from 
 import { priorities } from "../../contract/messages.ts";
 import type { InboxCounts, OpenState } from "../../core/messaging/inbox.ts";
 import { metadataScalars, words } from "../../core/messaging/words.ts";
-import { importOne, isKeyRemembered } from "./publish.ts";
+import { findFirst, importOne, isKeyRemembered } from "./publish.ts";
 import {
   allDeliveries,
   inOrderOfPosition,
@@ -21,6 +21,11 @@ export function historyStore(state: MemoryState): HistoryStore {
     async message(id) {
       const message = state.messages.get(id);
       return message && trace(state, message);
+    },
+
+    async firstSent(sent) {
+      const first = findFirst(state, sent);
+      return first && toMessage(first);
     },
 
     async search(search) {

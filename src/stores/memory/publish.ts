@@ -57,13 +57,16 @@ export function importOne(state: MemoryState, message: Import): boolean {
   return true;
 }
 
-function keyOf({ from_agent, idempotency_key }: Publication): string {
+type Sent = Pick<Publication, "id" | "from_agent" | "idempotency_key">;
+
+function keyOf({ from_agent, idempotency_key }: Sent): string {
   return `${from_agent} ${idempotency_key}`;
 }
 
-function findFirst(state: MemoryState, publication: Publication): StoredMessage | undefined {
-  const byKey = publication.idempotency_key ? state.keys.get(keyOf(publication)) : undefined;
-  return byKey && isKeyRemembered(state, byKey) ? byKey : state.messages.get(publication.id);
+/** The message that the key, while it is remembered, or else the id was first used for. */
+export function findFirst(state: MemoryState, sent: Sent): StoredMessage | undefined {
+  const byKey = sent.idempotency_key ? state.keys.get(keyOf(sent)) : undefined;
+  return byKey && isKeyRemembered(state, byKey) ? byKey : state.messages.get(sent.id);
 }
 
 /** Whether the idempotency key that this message was sent with, if any, still answers with it. */

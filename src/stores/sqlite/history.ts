@@ -7,7 +7,7 @@ import { sizeOf, toWire } from "./publish.ts";
 import { createStandings } from "./standings.ts";
 
 export function historyStore(context: StoreContext): HistoryStore {
-  const { engine, clock, lookups, queue, reader } = context;
+  const { engine, clock, policy, lookups, queue, reader, indexer } = context;
   const { statuses } = createStandings(context);
   return {
     async message(id) {
@@ -17,6 +17,13 @@ export function historyStore(context: StoreContext): HistoryStore {
       if (!found) return undefined;
       const { position, message } = found;
       return { ...message, deliveries: statuses(id, position), ledger: [...lookups.ledger(position)] };
+    },
+
+    async firstSent({ id, from_agent, idempotency_key }) {
+      await queue.barrier();
+      const byKey = idempotency_key === undefined ? undefined : lookups.byKey(from_agent, idempotency_key);
+      if (byKey && clock.now() - Date.parse(byKey.timestamp) <= policy.idempotency_ms) return byKey;
+      return lookups.find(id)?.message;
     },
 
     async search(search) {
@@ -38,18 +45,26 @@ export function historyStore(context: StoreContext): HistoryStore {
         { operation: "import", now_ms: clock.now(), messages: messages.map(toWire) },
         {
           size: { operations: messages.length, bytes: messages.reduce((sum, it) => sum + sizeOf(it), 0) },
-          apply: (results) => results,
+          apply(results) {
+            indexer.entered(results.filter((it) => it).length);
+            return results;
+          },
         },
       );
     },
 
-    async prune(before_ms, limit) {
-      const { messages } = await queue.submit(
+    prune: (before_ms, limit) =>
+      queue.submit(
         { operation: "prune", now_ms: clock.now(), before_ms, limit },
-        { size: { operations: limit, bytes: 0 }, apply: (result) => result },
-      );
-      return messages;
-    },
+        {
+          size: { operations: limit, bytes: 0 },
+          apply({ messages, dead }) {
+            for (const [agent_id, letters] of dead) engine.inbox(agent_id).dead -= letters;
+            if (messages > 0) indexer.forgotten(messages);
+            return messages;
+          },
+        },
+      ),
   };
 }
 

@@ -23,6 +23,8 @@ export type Lookups = {
   message(position: number): Message;
   find(id: MessageId): { readonly position: number; readonly message: Message } | undefined;
   position(id: MessageId): number | undefined;
+  /** The latest message that a sender sent with this idempotency key. */
+  byKey(from_agent: AgentId, idempotency_key: string): Message | undefined;
   /** In the order of the recipients, as the disk knows them. */
   deliveries(position: number): readonly StoredDelivery[];
   ledger(position: number): readonly LedgerEntry[];
@@ -49,6 +51,11 @@ export function createLookups(db: DatabaseSync): Lookups {
     byPosition: prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE position = ?`),
     byId: prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE id = ?`),
     position: prepare<{ position: number }>(db, "SELECT position FROM messages WHERE id = ?"),
+    byKey: prepare<MessageRow>(
+      db,
+      `SELECT ${messageColumns} FROM messages AS m WHERE from_agent = ? AND idempotency_key = ?
+         AND idempotency_key IS NOT NULL ORDER BY position DESC LIMIT 1`,
+    ),
     deliveries: prepare<StoredDelivery>(
       db,
       `SELECT recipient, agent_id, state, attempt, available_ms, reason, lease_id FROM deliveries
@@ -74,6 +81,10 @@ export function createLookups(db: DatabaseSync): Lookups {
       return row && { position: row.position, message: toMessage(row) };
     },
     position: (id) => sql.position.get(id)?.position,
+    byKey(from_agent, idempotency_key) {
+      const row = sql.byKey.get(from_agent, idempotency_key);
+      return row && toMessage(row);
+    },
     deliveries: (position) => sql.deliveries.all(position),
     ledger: (position) => sql.ledger.all(position).map(toLedgerEntry),
     conversation(id) {
