@@ -17,14 +17,14 @@ export function sweep(context: StoreContext, limit: number): Sweep {
   return { ...swept, woken: [...swept.woken], next_due_ms: nextDue(context) };
 }
 
-/** Takes up to `limit` of what is due. */
+/** Takes up to `limit` of what is due, each once: a delivery that was ready twice waits twice for its message's end. */
 function takeDue(queue: DueQueue, isDue: (due: Due) => boolean, limit: number): OpenDelivery[] {
-  const taken: OpenDelivery[] = [];
-  for (let top = queue.first(); top && taken.length < limit && isDue(top); top = queue.first()) {
+  const taken = new Set<OpenDelivery>();
+  for (let top = queue.first(); top && taken.size < limit && isDue(top); top = queue.first()) {
     queue.takeFirst();
-    taken.push(top.delivery);
+    taken.add(top.delivery);
   }
-  return taken;
+  return [...taken];
 }
 
 function endLeases(context: StoreContext, limit: number, { woken, deaths, expired }: Swept): void {
@@ -96,14 +96,26 @@ function noteAging(context: StoreContext, limit: number, { woken }: Swept): void
   );
 }
 
-function nextDue({ engine, clock, policy }: StoreContext): number | undefined {
+/** Puts what comes first under the clock that it has to wait longest by: by the other it would hide what comes behind it. */
+function sortWaits({ engine, clock }: StoreContext): void {
+  const { notBefore, delays } = engine.due;
+  const ahead_ms = clock.now() - clock.elapsed();
+  const waitsForDelay = ({ delivery: it }: Due) => it.not_before_ms - ahead_ms < it.delay_ends_ms;
+  const waitsForWall = ({ delivery: it }: Due) => it.not_before_ms - ahead_ms > it.delay_ends_ms;
+  for (const it of takeDue(notBefore, waitsForDelay, Number.POSITIVE_INFINITY)) delays.add(it, it.delay_ends_ms);
+  for (const it of takeDue(delays, waitsForWall, Number.POSITIVE_INFINITY)) notBefore.add(it, it.not_before_ms);
+}
+
+function nextDue(context: StoreContext): number | undefined {
+  const { engine, clock, policy } = context;
   const [now, elapsed] = [clock.now(), clock.elapsed()];
   const { leases, notBefore, delays, available, expiring, aging } = engine.due;
+  sortWaits(context);
   const waits = [
     timeTo(leases.first(), elapsed),
     available.first() && 0,
-    wait(notBefore.first(), now, elapsed),
-    wait(delays.first(), now, elapsed),
+    timeTo(notBefore.first(), now),
+    timeTo(delays.first(), elapsed),
     timeTo(expiring.first(), now),
     policy.aging_ms === undefined ? undefined : timeTo(aging.first(), now - policy.aging_ms - 1),
   ].filter((it) => it !== undefined);
@@ -112,8 +124,4 @@ function nextDue({ engine, clock, policy }: StoreContext): number | undefined {
 
 function timeTo(due: Due | undefined, now: number): number | undefined {
   return due && due.due_ms - now;
-}
-
-function wait(due: Due | undefined, now: number, elapsed: number): number | undefined {
-  return due && Math.max(due.delivery.not_before_ms - now, due.delivery.delay_ends_ms - elapsed);
 }
