@@ -63,9 +63,7 @@ export function createCandidates(db: DatabaseSync, index: IndexReading): Candida
 
   return {
     open(range, { groups, known, positions }) {
-      if (positions && (positions.length <= fewPositions || groups.length === 0)) {
-        return fromList(inOrder([...positions], range));
-      }
+      if (positions && (positions.length <= fewPositions || groups.length === 0)) return fromSorted(positions, range);
       if (groups.length === 0) return fromMessages(range);
       return merge(fromIndex(range, groups), fromList(notIndexed(known, range)), range.direction);
     },
@@ -100,6 +98,36 @@ function inOrder(positions: readonly number[], { from, to, direction }: Range): 
   return direction === "newest" ? within.reverse() : within;
 }
 
+/** From an ascending list. */
+function fromSorted(positions: Float64Array, { from, to, direction }: Range): NextPositions {
+  let low = firstIndex(positions, (it) => it >= from);
+  let high = firstIndex(positions, (it) => it > to);
+  return (count) => {
+    const next =
+      direction === "newest"
+        ? positions.slice(Math.max(low, high - count), high).reverse()
+        : positions.slice(low, Math.min(high, low + count));
+    if (direction === "newest") high -= next.length;
+    else low += next.length;
+    return [...next];
+  };
+}
+
+/** The first index whose value is so; everything after it must be so too. */
+function firstIndex(values: Float64Array, isSo: (value: number) => boolean): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isSo(values[middle] ?? 0)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+export function includesSorted(values: Float64Array, value: number): boolean {
+  return values[firstIndex(values, (it) => it >= value)] === value;
+}
+
 function fromList(positions: readonly number[]): NextPositions {
   let from = 0;
   return (count) => {
@@ -111,29 +139,25 @@ function fromList(positions: readonly number[]): NextPositions {
 
 /** Two sources in one order; what both give comes once. */
 function merge(one: NextPositions, other: NextPositions, direction: Direction): NextPositions {
-  const a = buffered(one);
-  const b = buffered(other);
+  const sources = [buffered(one), buffered(other)] as const;
   const isBefore = (x: number, y: number) => (direction === "newest" ? x > y : x < y);
+
+  function next(count: number): number | undefined {
+    const [x, y] = [sources[0].peek(count), sources[1].peek(count)];
+    const first = x === undefined || (y !== undefined && isBefore(y, x)) ? y : x;
+    for (const source of sources) if (source.peek(count) === first) source.take();
+    return first;
+  }
+
   return (count) => {
     const merged: number[] = [];
-    while (merged.length < count) {
-      const [x, y] = [a.peek(count), b.peek(count)];
-      if (x === undefined && y === undefined) break;
-      if (y === undefined || (x !== undefined && !isBefore(y, x))) {
-        a.take();
-        if (x === y) b.take();
-        merged.push(x as number); // Not undefined: either y is, or x was compared.
-      } else {
-        b.take();
-        merged.push(y);
-      }
-    }
+    for (let it = next(count); it !== undefined; it = merged.length < count ? next(count) : undefined) merged.push(it);
     return merged;
   };
 }
 
 function buffered(source: NextPositions) {
-  let buffer: number[] = [];
+  let buffer: readonly number[] = [];
   let at = 0;
   return {
     peek(count: number): number | undefined {

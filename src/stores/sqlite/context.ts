@@ -2,6 +2,7 @@ import type { StoreStatus } from "../../app/ports.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Engine } from "./engine.ts";
+import type { IndexerClient } from "./indexer-client.ts";
 import type { Lookups } from "./lookups.ts";
 import type { SteadyClock } from "./open-delivery.ts";
 import type { ReaderClient } from "./reader-client.ts";
@@ -17,6 +18,7 @@ export type StoreContext = {
   readonly lookups: Lookups;
   /** Everything else that is read, on a thread of its own. */
   readonly reader: ReaderClient;
+  readonly indexer: IndexerClient;
   /** Since the start of the process. */
   readonly counts: Record<keyof StoreStatus["counts"], number>;
   /** How often this hive was opened, this time included. */

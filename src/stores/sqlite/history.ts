@@ -1,8 +1,8 @@
 import type { HistoryStore, Search } from "../../app/ports.ts";
-import { type Priority, priorities } from "../../contract/messages.ts";
+import { type DeliveryState, type Priority, priorities } from "../../contract/messages.ts";
 import type { InboxCounts } from "../../core/messaging/inbox.ts";
 import type { StoreContext } from "./context.ts";
-import { type InboxState, type OpenDelivery, type OpenState, openStates } from "./open-delivery.ts";
+import { type InboxState, type OpenDelivery, type OpenState, openStateIndex, openStates } from "./open-delivery.ts";
 import { sizeOf, toWire } from "./publish.ts";
 import { createStandings } from "./standings.ts";
 
@@ -68,14 +68,19 @@ export function historyStore(context: StoreContext): HistoryStore {
   };
 }
 
-/** Where the messages stand that have a delivery in the state asked for, if memory knows that; ascending. */
+/** Where the messages stand that have a delivery in the state asked for, if memory knows that; ascending, none twice. */
 function positionsInState({ engine }: StoreContext, { state }: Search): Float64Array | undefined {
-  if (!state || !(openStates as readonly string[]).includes(state)) return undefined;
+  if (!state || openStateIndex(state) < 0) return undefined;
   const found: number[] = [];
-  for (const { open } of engine.inboxes.values()) {
+  for (const { open, depth } of engine.inboxes.values()) {
+    if (!hasAny(depth, state)) continue;
     for (const delivery of open.values()) if (delivery.state === state) found.push(delivery.position);
   }
-  return new Float64Array(new Set(found)).sort();
+  return new Float64Array(found).sort().filter((it, index, sorted) => it !== sorted[index - 1]);
+}
+
+function hasAny(depth: readonly number[], state: DeliveryState): boolean {
+  return depth.some((count, index) => count > 0 && index % openStates.length === openStateIndex(state));
 }
 
 const emptyDepth = { ready: 0, scheduled: 0, leased: 0, held: 0 };

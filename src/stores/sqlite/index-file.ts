@@ -17,26 +17,28 @@ export const indexSchema = `
   CREATE TABLE progress (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     event_position INTEGER NOT NULL,   -- everything up to this event is in the index
+    event_at_ms INTEGER NOT NULL,      -- when that event was: in a restored database another may have its place
     message_position INTEGER NOT NULL, -- of the message indexed last: events of one message may fall into two batches
     indexed INTEGER NOT NULL,          -- messages in the index
     forgotten INTEGER NOT NULL,        -- of these, how many the database has forgotten since
-    boot_id TEXT NOT NULL,             -- of the machine while the index was open; empty: it was closed in good order
-    hive_generation INTEGER NOT NULL   -- which start of the hive it has last followed: see indexer.ts
+    boot_id TEXT NOT NULL              -- of the machine while the index is open; empty: it was closed in good order
   ) STRICT;
-  INSERT INTO progress VALUES (1, 0, 0, 0, 0, '', 0);
+  INSERT INTO progress VALUES (1, 0, 0, 0, 0, 0, '');
   CREATE VIRTUAL TABLE terms USING fts5(
     list, content = '', columnsize = 0, detail = none, tokenize = "ascii tokenchars '_'"
   );
+  -- More of it in memory before it is written means fewer merges later.
+  INSERT INTO terms (terms, rank) VALUES ('hashsize', 8388608);
   PRAGMA user_version = ${indexVersion};
 `;
 
 export type Progress = {
   readonly event_position: number;
+  readonly event_at_ms: number;
   readonly message_position: number;
   readonly indexed: number;
   readonly forgotten: number;
   readonly boot_id: string;
-  readonly hive_generation: number;
 };
 
 const initials: Readonly<Record<TermKind, string>> = {

@@ -6,7 +6,7 @@ import type { StoreContext } from "./context.ts";
 /** What is measured while the store works, and handed out by `status`. */
 export type Measures = {
   observe(name: ObservationName, value: number): void;
-  set(name: "wal_size_bytes" | "index_lag_messages", value: number): void;
+  set(name: "wal_size_bytes", value: number): void;
   statusOf(context: StoreContext, file: string): StoreStatus;
 };
 
@@ -17,10 +17,7 @@ const mostObservations = 10_000;
 
 export function createMeasures(): Measures {
   let observations = new Map<ObservationName, number[]>();
-  const gauges = new Map<string, number>([
-    ["wal_size_bytes", 0],
-    ["index_lag_messages", 0],
-  ]);
+  const gauges = new Map([["wal_size_bytes", 0]]);
   return {
     observe(name, value) {
       const known = observations.get(name);
@@ -32,6 +29,7 @@ export function createMeasures(): Measures {
     },
     statusOf(context, file) {
       gauges.set("database_size_bytes", statSync(file).size);
+      gauges.set("index_lag_messages", context.indexer.lag());
       gauges.set("waiting_operations", context.queue.waitingOperations());
       const observed = Object.fromEntries(observations);
       observations = new Map();

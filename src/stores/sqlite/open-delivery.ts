@@ -81,7 +81,8 @@ export function steadyClock(clock: Clock): SteadyClock {
   return {
     now: () => clock.now(),
     elapsed: () => clock.elapsed(),
-    steady: () => offset_ms + clock.elapsed(),
+    // A whole number: it is written to a column of integers.
+    steady: () => Math.ceil(offset_ms + clock.elapsed()),
     toElapsed: (steady_ms) => steady_ms - offset_ms,
   };
 }

@@ -101,8 +101,11 @@ export type WriterOperations = {
   };
   prune: {
     request: { readonly now_ms: number; readonly before_ms: number; readonly limit: number };
-    result: { readonly messages: number };
+    /** `dead`: of how many dead letters in whose inbox nothing is left. */
+    result: { readonly messages: number; readonly dead: readonly (readonly [agent_id: AgentId, letters: number])[] };
   };
+  /** Nothing; its answer says that everything before it has been written. */
+  barrier: { request: Record<never, never>; result: undefined };
   /** Writes down what is written late, so that readers see it. */
   flush: { request: Record<never, never>; result: undefined };
 };

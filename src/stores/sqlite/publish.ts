@@ -59,6 +59,7 @@ function settle(
     context.engine.enter(newDelivery(context, publication, { ...place, now_ms, message, standing }));
   }
   context.counts.accepted += 1;
+  context.indexer.entered(1);
   return { outcome: "accepted", message, ready: standing ? [] : publication.recipients };
 }
 

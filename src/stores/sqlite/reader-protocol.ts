@@ -1,8 +1,8 @@
 import type { Page, Search, StoredEvent } from "../../app/ports.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { AgentId, ConversationId, DeadLetter, Message, MessageId } from "../../contract/messages.ts";
+import type { DeliveryRow } from "./delivery-rows.ts";
 import type { WireError } from "./failure.ts";
-import type { DeliveryRow } from "./load.ts";
 
 /** What the reader thread can be asked, and what it answers. */
 export type ReaderQuestions = {

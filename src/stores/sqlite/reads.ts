@@ -6,7 +6,7 @@ import { toTimestamp } from "../../base/time.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { EventName } from "../../contract/events.ts";
 import type { AgentId, ConversationId, MessageId } from "../../contract/messages.ts";
-import { type DeliveryRow, deliveryColumns } from "./load.ts";
+import { type DeliveryRow, deliveryColumns } from "./delivery-rows.ts";
 import type { ReaderQuestion, ReaderQuestions } from "./reader-protocol.ts";
 import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
 import { readMeta } from "./schema.ts";

@@ -87,8 +87,11 @@ function bringBack({ engine, clock }: StoreContext, delivery: OpenDelivery): voi
   if (delivery.expires_ms <= clock.now()) delivery.expires_ms = Number.POSITIVE_INFINITY;
   delivery.attempt = 0;
   delivery.reason = undefined;
-  if (delivery.state === "held") return engine.move(delivery, "ready");
-  delivery.state = "ready";
-  delivery.inbox.dead -= 1;
-  engine.enter(delivery);
+  if (delivery.state === "held") {
+    engine.move(delivery, "ready");
+  } else {
+    delivery.state = "ready";
+    delivery.inbox.dead -= 1;
+    engine.enter(delivery);
+  }
 }

@@ -6,7 +6,7 @@ import { toTimestamp } from "../../base/time.ts";
 import type { Message } from "../../contract/messages.ts";
 import { positionAt } from "../../core/messaging/positions.ts";
 import { matches, type Term, termsToFind } from "../../core/messaging/terms.ts";
-import { createCandidates, type Direction, type Range } from "./candidates.ts";
+import { createCandidates, includesSorted, type NextPositions, type Range } from "./candidates.ts";
 import type { IndexReading } from "./index-reading.ts";
 import type { ReaderQuestions } from "./reader-protocol.ts";
 import { type MessageRow, messageColumns, recipientsOf, toMessage } from "./rows.ts";
@@ -39,46 +39,46 @@ export function createSearch(db: DatabaseSync, index: IndexReading): (question: 
 
   /** One slice of a search. @returns Where to go on; undefined when it is done. */
   function runSlice(question: Question, groups: readonly (readonly Term[])[], progress: Progress): number | undefined {
-    const { search } = question;
+    const { search, positions } = question;
     const known = index.begin();
     db.exec("BEGIN");
     try {
       const range = rangeOf(db, search, progress.after);
-      if (!range) return undefined;
-      const next = candidates.open(range, { groups, known, positions: question.positions });
-      return collect(search, progress, { next, stop_ms: performance.now() + slice_ms });
+      const next = range && candidates.open(range, { groups, known, positions });
+      return next && collect(search, progress, next);
     } finally {
       db.exec("COMMIT");
       index.end();
     }
   }
 
-  function collect(
-    search: Search,
-    progress: Progress,
-    from: { next: (count: number) => number[]; stop_ms: number },
-  ): number | undefined {
+  function collect(search: Search, progress: Progress, next: NextPositions): number | undefined {
+    const stop_ms = performance.now() + slice_ms;
     let count = search.limit + 1;
-    while (true) {
-      const positions = from.next(count);
-      if (positions.length === 0) return undefined;
-      for (const position of positions) {
-        progress.after = position;
-        const message = check(position, search, progress.isInState);
-        if (message) progress.found.push({ position, message });
-        if (progress.found.length > search.limit) return undefined;
-      }
-      if (performance.now() > from.stop_ms) return progress.after;
+    for (let positions = next(count); positions.length > 0; positions = next(count)) {
+      if (!lookAt(positions, search, progress)) return undefined;
+      if (performance.now() > stop_ms) return progress.after;
       count = Math.min(2 * count, mostAtOnce);
     }
+    return undefined;
+  }
+
+  /** @returns Whether there is room for more. */
+  function lookAt(positions: readonly number[], search: Search, progress: Progress): boolean {
+    for (const position of positions) {
+      progress.after = position;
+      const message = check(position, search, progress.isInState);
+      if (message) progress.found.push({ position, message });
+      if (progress.found.length > search.limit) return false;
+    }
+    return true;
   }
 
   return async (question) => {
     const { search, positions } = question;
     const groups = termsToFind(search);
     if (groups.length > 0) await waitForIndexer(candidates.backlog);
-    const members = positions && new Set(positions);
-    const isInState = members ? (position: number) => members.has(position) : undefined;
+    const isInState = positions && ((position: number) => includesSorted(positions, position));
     const progress: Progress = { after: search.after, found: [], isInState };
     while (runSlice(question, groups, progress) !== undefined) await setImmediate();
     return toPage(progress.found, search.limit);
@@ -113,8 +113,7 @@ function rangeOf(db: DatabaseSync, search: Search, after: number | undefined): R
   let to = until_ms === undefined ? Number.MAX_SAFE_INTEGER : positionAt(until_ms + skew_ms + 1);
   if (after !== undefined && order === "newest") to = Math.min(to, after - 1);
   if (after !== undefined && order === "oldest") from = Math.max(from, after + 1);
-  const direction: Direction = order;
-  return from <= to ? { from, to, direction } : undefined;
+  return from <= to ? { from, to, direction: order } : undefined;
 }
 
 /** Reads a message and checks everything that was asked. */
@@ -124,12 +123,17 @@ function createCheck(db: DatabaseSync) {
   return (position: number, search: Search, isInState: Progress["isInState"]): Message | undefined => {
     if (isInState && !isInState(position)) return undefined;
     const row = byPosition.get(position);
-    if (!row || !isWithin(row.timestamp, search)) return undefined;
-    const asFindable = { ...row, recipients: recipientsOf(row), metadata: search.metadata && parseJson(row.metadata) };
-    if (!matches(asFindable, search)) return undefined;
-    if (search.state && !isInState && !inState.get(position, search.state)) return undefined;
-    return toMessage(row);
+    if (!row || !isWithin(row.timestamp, search) || !matchesRow(row, search)) return undefined;
+    const isElsewhere = search.state && !isInState && !inState.get(position, search.state);
+    return isElsewhere ? undefined : toMessage(row);
   };
+}
+
+function matchesRow(row: MessageRow, search: Search): boolean {
+  return matches(
+    { ...row, recipients: recipientsOf(row), metadata: search.metadata && parseJson(row.metadata) },
+    search,
+  );
 }
 
 function isWithin(timestamp: string, { since_ms, until_ms }: Search): boolean {

@@ -14,6 +14,8 @@ import { type Bell, createBell, eventLog } from "./event-log.ts";
 import { fleetStore, loadAgents } from "./fleet.ts";
 import { historyStore } from "./history.ts";
 import { indexName } from "./index-file.ts";
+import { createIndexerClient, type IndexerClient } from "./indexer-client.ts";
+import type { FromIndexer, IndexerOptions, ToIndexer } from "./indexer-protocol.ts";
 import { loadOpenDeliveries } from "./load.ts";
 import { lockFolder } from "./lock.ts";
 import { createLookups } from "./lookups.ts";
@@ -23,7 +25,7 @@ import { steadyClock } from "./open-delivery.ts";
 import type { FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { createReaderClient, type ReaderClient } from "./reader-client.ts";
 import type { FromReader, ReaderOptions, ToReader } from "./reader-protocol.ts";
-import { startThread } from "./threads.ts";
+import { startThread, type Thread } from "./threads.ts";
 
 export type SqliteStoreOptions = {
   /** The data folder; made where it is missing. */
@@ -66,15 +68,23 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
   });
   const bell = createBell();
   const measures = createMeasures();
-  const queue = await openQueue({ file, policy, bell, measures, failure }, opened);
   const lookups = createLookups(openConnection(file, "reader"));
   opened.defer(async () => lookups.close());
-  const reader = await openReader({ file, index_file: path.join(folder, indexName), failure }, opened);
+  const index_file = path.join(folder, indexName);
+  const { queue, writer } = startWriter({ file, policy, bell, measures, failure });
+  opened.defer(writer.close);
+  const { indexer, indexerThread } = startIndexer({ file, index_file, log: options.log });
+  opened.defer(indexerThread.close);
+  const { reader, readerThread } = startReader({ file, index_file, failure, indexer });
+  opened.defer(readerThread.close);
   const engine = createEngine(clock, policy);
   const counts = { accepted: 0, delivered: 0, acknowledged: 0, redelivered: 0, rejected: 0, dead: 0 };
-  const context: StoreContext = { clock, policy, engine, queue, lookups, reader, counts, generation };
+  const context: StoreContext = { clock, policy, engine, queue, lookups, reader, indexer, counts, generation };
   lookups.load((db) => loadOpenDeliveries(db, context, { with_aging: policy.aging_ms !== undefined }));
   const agents = lookups.load(loadAgents);
+  const [writerReady, indexerReady] = await Promise.all([writer.ready, indexerThread.ready, readerThread.ready]);
+  if ("ready" in writerReady) bell.ring(writerReady.ready.last_event);
+  indexer.receive(indexerReady);
   opened.defer(() => queue.barrier());
   return {
     deliveries: deliveryStore(context),
@@ -106,12 +116,26 @@ function createFailure({ log, onFatal }: SqliteStoreOptions): Failure {
   };
 }
 
-async function openQueue(
-  about: { file: string; policy: DeliveryPolicy; bell: Bell; measures: Measures; failure: Failure },
-  opened: AsyncDisposableStack,
-): Promise<CommitQueue> {
+function startWriter(about: {
+  file: string;
+  policy: DeliveryPolicy;
+  bell: Bell;
+  measures: Measures;
+  failure: Failure;
+}): {
+  queue: CommitQueue;
+  writer: Thread<ToWriter, FromWriter>;
+} {
   const { file, policy, bell, measures, failure } = about;
-  const queue = createCommitQueue((message) => writer.post(message), {
+  const writer = startThread<ToWriter, FromWriter>("writer", {
+    data: { file, policy } satisfies WriterOptions,
+    receive(message) {
+      if ("answer" in message) queue.receive(message.answer);
+      else if ("checkpoint_ms" in message) measures.observe("checkpoint_ms", message.checkpoint_ms);
+    },
+    broken: failure.happen,
+  });
+  const queue = createCommitQueue(writer.post, {
     committed({ size, commit_ms, last_event, wal_size_bytes }) {
       measures.observe("commit_batch_size", size);
       if (commit_ms !== undefined) measures.observe("fsync_ms", commit_ms);
@@ -122,33 +146,40 @@ async function openQueue(
     broken: failure.happen,
   });
   failure.onceHappened(queue.breakDown);
-  const { thread: writer, ready } = await startThread<ToWriter, FromWriter>("writer", {
-    data: { file, policy } satisfies WriterOptions,
-    receive(message) {
-      if ("answer" in message) queue.receive(message);
-      else if ("checkpoint_ms" in message) measures.observe("checkpoint_ms", message.checkpoint_ms);
-    },
-    broken: failure.happen,
-  });
-  opened.defer(() => writer.close());
-  if ("ready" in ready) bell.ring(ready.ready.last_event);
-  return queue;
+  return { queue, writer };
 }
 
-async function openReader(
-  about: ReaderOptions & { failure: Failure },
-  opened: AsyncDisposableStack,
-): Promise<ReaderClient> {
-  const { file, index_file, failure } = about;
-  const client = createReaderClient((message) => reader.post(message));
-  failure.onceHappened(client.breakDown);
-  const { thread: reader } = await startThread<ToReader, FromReader>("reader", {
+function startReader({
+  file,
+  index_file,
+  failure,
+  indexer,
+}: ReaderOptions & { failure: Failure; indexer: IndexerClient }): {
+  reader: ReaderClient;
+  readerThread: Thread<ToReader, FromReader>;
+} {
+  const readerThread = startThread<ToReader, FromReader>("reader", {
     data: { file, index_file } satisfies ReaderOptions,
     receive(message) {
-      if ("id" in message) client.receive(message);
+      if ("id" in message) reader.receive(message);
+      else if ("index_damaged" in message) indexer.rebuild(message.index_damaged);
     },
     broken: failure.happen,
   });
-  opened.defer(() => reader.close());
-  return client;
+  const reader = createReaderClient(readerThread.post);
+  failure.onceHappened(reader.breakDown);
+  return { reader, readerThread };
+}
+
+function startIndexer({ log, ...data }: IndexerOptions & { log: Log }): {
+  indexer: IndexerClient;
+  indexerThread: Thread<ToIndexer, FromIndexer>;
+} {
+  const indexerThread = startThread<ToIndexer, FromIndexer>("indexer", {
+    data: data satisfies IndexerOptions,
+    receive: (message) => indexer.receive(message),
+    broken: (error) => indexer.breakDown(error),
+  });
+  const indexer = createIndexerClient(indexerThread.post, log);
+  return { indexer, indexerThread };
 }

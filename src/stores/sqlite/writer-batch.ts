@@ -52,26 +52,28 @@ export function createBatchRunner(
   /** One of them made a mistake that should not have been possible: only that one fails. */
   function runApart(batch: Batch): BatchAnswer {
     const results: RequestResult[] = [];
-    let commit_ms = 0;
     for (const request of batch.requests) {
-      try {
-        const answer = runTogether({ ...batch, requests: [request] });
-        if (answer.done) {
-          results.push(...answer.results);
-          commit_ms += answer.commit_ms ?? 0;
-        }
-      } catch (error) {
-        undo();
-        const failure = failureOf(error);
-        if (failure === "fatal") return refuse(error, batch.epoch);
-        if (failure !== "other") {
-          epoch = batch.epoch + 1;
-          break;
-        }
-        results.push({ error: toWireError(error) });
+      const outcome = runAlone({ ...batch, requests: [request] });
+      if ("result" in outcome) results.push(outcome.result);
+      else if (failureOf(outcome.error) === "fatal") return refuse(outcome.error, batch.epoch);
+      else {
+        // The disk is full, half way through: those before are written, this one and those after can be tried again.
+        epoch = batch.epoch + 1;
+        break;
       }
     }
-    return { done: true, results, last_event: state.lastEvent(), commit_ms, wal_size_bytes: walSizeBytes() };
+    const wal_size_bytes = walSizeBytes();
+    return { done: true, results, last_event: state.lastEvent(), commit_ms: undefined, wal_size_bytes };
+  }
+
+  function runAlone(batch: Batch): { result: RequestResult } | { error: unknown } {
+    try {
+      const answer = runTogether(batch);
+      return { result: (answer.done && answer.results[0]) || { value: undefined } };
+    } catch (error) {
+      undo();
+      return failureOf(error) === "other" ? { result: { error: toWireError(error) } } : { error };
+    }
   }
 
   return (batch) => {
@@ -81,13 +83,9 @@ export function createBatchRunner(
     } catch (error) {
       undo();
       if (failureOf(error) !== "other") return refuse(error, batch.epoch);
-      return batch.requests.length === 1 ? runFailed(error, state.lastEvent(), walSizeBytes()) : runApart(batch);
+      return runApart(batch);
     }
   };
-}
-
-function runFailed(error: unknown, last_event: number, wal_size_bytes: number): BatchAnswer {
-  return { done: true, results: [{ error: toWireError(error) }], last_event, commit_ms: undefined, wal_size_bytes };
 }
 
 /** @returns How long it took, in milliseconds. An error here leaves it open what is on disk, unless it says "full". */

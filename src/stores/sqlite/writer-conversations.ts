@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { invariant } from "../../base/invariant.ts";
 import { parseJson } from "../../base/json.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { AgentId, ConversationId } from "../../contract/messages.ts";
@@ -24,7 +25,7 @@ export type ConversationCache = {
   /** Remembers the time of the latest message; `flush` writes it. */
   setActivity(conversation: OpenedConversation, last_activity: string): void;
   /** @param last_published Position of the latest message that the activity known here takes into account. */
-  flush(last_published: number): void;
+  flush(last_published: number): undefined;
   begin(): void;
   keep(): void;
   rollBack(): void;
@@ -39,10 +40,7 @@ export function createConversationCache(db: DatabaseSync): ConversationCache {
   const sql = statements(db);
   const byId = new Map<ConversationId, OpenedConversation>();
   const implicitOnes = new Map<string, ConversationId>();
-  /** Activity that the disk does not know: of kept batches, and of the batch under way. */
-  const activity = new Map<ConversationId, string>();
-  const newActivity = new Map<ConversationId, string>();
-  let flushed = false;
+  const activity = createActivity();
 
   function remember(conversation: OpenedConversation): OpenedConversation {
     byId.set(conversation.id, conversation);
@@ -53,7 +51,7 @@ export function createConversationCache(db: DatabaseSync): ConversationCache {
     return remember({
       ...row,
       participants: parseJson(row.participants) as AgentId[], // Written below, from ids.
-      last_activity: newActivity.get(row.id) ?? (flushed ? undefined : activity.get(row.id)) ?? row.last_activity,
+      last_activity: activity.of(row.id) ?? row.last_activity,
       implicit: row.implicit === 1,
     });
   }
@@ -63,83 +61,95 @@ export function createConversationCache(db: DatabaseSync): ConversationCache {
     implicitOnes.clear();
   }
 
-  const cache: ConversationCache = {
-    byId(id) {
-      const known = byId.get(id);
-      if (known) return known;
-      const row = sql.byId.get(id);
-      return row && fromRow(row);
-    },
+  function find(id: ConversationId): OpenedConversation | undefined {
+    const row = byId.has(id) ? undefined : sql.byId.get(id);
+    return row ? fromRow(row) : byId.get(id);
+  }
 
+  return {
+    byId: find,
     implicit(participants) {
       const key = JSON.stringify(participants);
       const known = implicitOnes.get(key);
-      if (known) return cache.byId(known);
+      if (known) return find(known);
       const row = sql.implicit.get(key);
       if (row) implicitOnes.set(key, row.id);
       return row && fromRow(row);
     },
-
     insert(conversation, implicit) {
-      const { id, participants, created_at, last_activity, status } = conversation;
-      const key = JSON.stringify(participants);
-      const inserted = sql.insert.get(id, key, created_at, last_activity, status, implicit ? 1 : 0);
-      const position = inserted?.position ?? 0;
-      for (const agent_id of participants) sql.insertParticipant.run(agent_id, position);
-      if (implicit) implicitOnes.set(key, id);
-      return remember({ ...conversation, position, implicit });
+      if (implicit) implicitOnes.set(JSON.stringify(conversation.participants), conversation.id);
+      return remember({ ...conversation, position: insertRow(sql, conversation, implicit), implicit });
     },
-
     changeStatus(conversation, status) {
       sql.changeStatus.run(status, conversation.id);
       implicitOnes.delete(JSON.stringify(conversation.participants));
       return remember({ ...conversation, status });
     },
-
     join(conversation, joined) {
       const participants = [...conversation.participants, ...joined].sort();
       const key = JSON.stringify(participants);
       sql.changeParticipants.run(key, conversation.id);
       for (const agent_id of joined) sql.insertParticipant.run(agent_id, conversation.position);
-      implicitOnes.delete(JSON.stringify(conversation.participants));
-      implicitOnes.delete(key);
+      for (const it of [JSON.stringify(conversation.participants), key]) implicitOnes.delete(it);
       return remember({ ...conversation, participants });
     },
-
     setActivity(conversation, last_activity) {
       if (byId.size > mostCached) forget();
-      newActivity.set(conversation.id, last_activity);
+      activity.set(conversation.id, last_activity);
       remember({ ...conversation, last_activity });
     },
-
-    flush(last_published) {
-      const late = [...activity, ...newActivity];
-      if (late.length === 0) return;
+    flush(last_published): undefined {
+      const late = activity.flush();
       for (const [id, last_activity] of late) sql.setActivity.run(last_activity, id);
-      writeMeta(db, "activity_position", last_published);
-      newActivity.clear();
-      // `activity` is forgotten only when the batch is kept: a rollback takes the rows back, too.
-      flushed = true;
+      if (late.length > 0) writeMeta(db, "activity_position", last_published);
     },
-
-    begin() {
-      newActivity.clear();
-      flushed = false;
-    },
-
-    keep() {
-      if (flushed) activity.clear();
-      for (const [id, last_activity] of newActivity) activity.set(id, last_activity);
-      newActivity.clear();
-    },
-
+    begin: activity.begin,
+    keep: activity.keep,
     rollBack() {
-      newActivity.clear();
-      flushed = false;
+      activity.begin();
       forget();
     },
   };
-  return cache;
+}
+
+/** Activity that the disk does not know: of the batches that are kept, and of the batch under way. */
+function createActivity() {
+  const kept = new Map<ConversationId, string>();
+  const ofBatch = new Map<ConversationId, string>();
+  /** `kept` has been written by the batch under way: it is forgotten when the batch is kept, and stays if it is not. */
+  let isFlushed = false;
+  return {
+    of: (id: ConversationId) => ofBatch.get(id) ?? (isFlushed ? undefined : kept.get(id)),
+    set(id: ConversationId, last_activity: string): void {
+      ofBatch.set(id, last_activity);
+    },
+    /** @returns What is to be written now. */
+    flush(): [id: ConversationId, last_activity: string][] {
+      const late = isFlushed ? [...ofBatch] : [...kept, ...ofBatch];
+      ofBatch.clear();
+      isFlushed = true;
+      return late;
+    },
+    begin(): void {
+      ofBatch.clear();
+      isFlushed = false;
+    },
+    keep(): void {
+      if (isFlushed) kept.clear();
+      for (const [id, last_activity] of ofBatch) kept.set(id, last_activity);
+      ofBatch.clear();
+      isFlushed = false;
+    },
+  };
+}
+
+function insertRow(sql: ReturnType<typeof statements>, conversation: Conversation, implicit: boolean): number {
+  const { id, participants, created_at, last_activity, status } = conversation;
+  const key = JSON.stringify(participants);
+  const row = sql.insert.get(id, key, created_at, last_activity, status, implicit ? 1 : 0);
+  invariant(row, "an insert with RETURNING answers a row");
+  for (const agent_id of participants) sql.insertParticipant.run(agent_id, row.position);
+  return row.position;
 }
 
 function statements(db: DatabaseSync) {

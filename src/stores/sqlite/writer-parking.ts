@@ -7,11 +7,19 @@ const stride = 1_000;
 /** Strides that a delivery may be open before it is entered in the index of open deliveries. */
 const patience = 50;
 
+export type Parking = {
+  /** A message was accepted at this position. */
+  count(position: number): void;
+  /** Parks what has become old enough, at most one stride. */
+  park(): void;
+  rollBack(): void;
+};
+
 /**
  * Enters in their index the deliveries that stay open for long. Most are over within seconds and never cost it; a start
  * goes through those of the last `patience` strides instead (see schema.ts).
  */
-export function createParking(state: WriterState) {
+export function createParking(state: WriterState): Parking {
   const { db } = state;
   const parkRange = prepare(
     db,
@@ -27,7 +35,6 @@ export function createParking(state: WriterState) {
       published += 1;
       if (published % stride === 0) marks.push(position);
     },
-    /** Parks what has become old enough, at most one stride. */
     park(): void {
       if (marks.length <= patience) return;
       const before = marks.shift() ?? parkedBefore;

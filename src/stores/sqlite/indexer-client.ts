@@ -1,0 +1,55 @@
+import type { Log } from "../../base/log.ts";
+import type { FromIndexer, ToIndexer } from "./indexer-protocol.ts";
+
+/** Keeps the indexer thread going, and knows how far behind it is. */
+export type IndexerClient = {
+  /** Messages have been accepted or imported. */
+  entered(messages: number): void;
+  /** Messages have been forgotten by the database. */
+  forgotten(messages: number): void;
+  rebuild(reason: string): void;
+  receive(message: FromIndexer): void;
+  /** Messages that are not in the index yet. */
+  lag(): number;
+  /** The thread is gone: searches do without. */
+  breakDown(error: Error): void;
+};
+
+export function createIndexerClient(post: (message: ToIndexer) => void, log: Log): IndexerClient {
+  let lag = 0;
+  let isAsleep = false;
+  let isBroken = false;
+
+  function tell(message: ToIndexer): void {
+    if (isBroken) return;
+    isAsleep = false;
+    post(message);
+  }
+
+  return {
+    entered(messages) {
+      lag += messages;
+      if (isAsleep) tell({ wake: true });
+    },
+    forgotten: (messages) => tell({ forgotten: messages }),
+    rebuild: (reason) => tell({ rebuild: reason }),
+    receive(message) {
+      if ("ready" in message) lag += message.ready.backlog;
+      if ("indexed" in message) lag = Math.max(0, lag - message.indexed);
+      if ("rebuilding" in message) log.warn({ reason: message.rebuilding }, "the search index is being made anew");
+      if ("error" in message) log.warn({ reason: message.error.message }, "the search index could not be written");
+      if ("asleep" in message) fallAsleep();
+    },
+    lag: () => lag,
+    breakDown(error) {
+      isBroken = true;
+      log.error({ err: error }, "the search index has stopped: searches are complete, but slow, until a restart");
+    },
+  };
+
+  function fallAsleep(): void {
+    isAsleep = true;
+    // What was entered after it had looked for the last time.
+    if (lag > 0) tell({ wake: true });
+  }
+}

@@ -1,0 +1,155 @@
+import { setPriority } from "node:os";
+import { setTimeout } from "node:timers/promises";
+import { parentPort, workerData } from "node:worker_threads";
+import { invariant } from "../../base/invariant.ts";
+import { openConnection } from "./connection.ts";
+import { failureOf, isDamage, toWireError } from "./failure.ts";
+import type { Progress } from "./index-file.ts";
+import { openIndexForWriting } from "./index-writing.ts";
+import type { FromIndexer, IndexerOptions, ToIndexer } from "./indexer-protocol.ts";
+import { type MessageRow, messageColumns } from "./rows.ts";
+import { prepare } from "./statement.ts";
+
+/*
+ * The indexer thread: follows the event log and enters every new message in index.db. Nobody waits for it. What it has not
+ * reached yet, searches find directly; so it may be late, and it lets the threads that mail waits for go first.
+ */
+
+/** How many events are gone through at a time: a few hundred messages, some tens of milliseconds of work. */
+const eventsAtOnce = 2_000;
+/** After an error (a full disk, say). */
+const retry_ms = 2_000;
+/** An index of which more than half is forgotten, and that is not small anyway, is made anew. */
+const smallIndex = 10_000;
+/** Niceness of this thread: under load it gets about a tenth of what the others get. */
+const niceness = 10;
+
+invariant(parentPort, "this file is the start of a worker thread");
+const port = parentPort;
+const { file, index_file } = workerData as IndexerOptions; // The main thread starts this with just that.
+
+lowerPriority();
+const db = openConnection(file, "reader");
+const index = openIndexForWriting(index_file, (reason) => tell({ rebuilding: reason }));
+const sql = {
+  events: prepare<{ position: number; at_ms: number; message_position: number | null; event: string }>(
+    db,
+    "SELECT position, at_ms, message_position, event FROM events WHERE position > ? ORDER BY position LIMIT ?",
+  ),
+  eventAt: prepare<{ at_ms: number }>(db, "SELECT at_ms FROM events WHERE position = ?"),
+  last: prepare<{ position: number | null }>(db, "SELECT MAX(position) AS position FROM events"),
+  message: prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`),
+  backlog: prepare<{ messages: number }>(
+    db,
+    "SELECT COUNT(*) AS messages FROM events WHERE position > ? AND event IN ('accepted', 'imported')",
+  ),
+};
+if (!isOfThisHive()) rebuild("the database is not the one it was made from");
+let isClosing = false;
+let wake: (() => void) | undefined;
+tell({ ready: { backlog: sql.backlog.get(index.progress().event_position)?.messages ?? 0 } });
+const stopped = work();
+
+port.on("message", (message: ToIndexer) => {
+  if ("close" in message) void close();
+  else if ("forgotten" in message) forget(message.forgotten);
+  else if ("rebuild" in message) rebuild(message.rebuild);
+  wake?.();
+});
+
+async function work(): Promise<void> {
+  while (!isClosing) {
+    const found = readNew(index.progress());
+    if (!found) {
+      tell({ asleep: true });
+      await woken();
+    } else if (enter(found)) {
+      await setTimeout(0); // Lets messages in.
+    } else {
+      await Promise.race([setTimeout(retry_ms, undefined, { ref: false }), woken()]);
+    }
+  }
+}
+
+function woken(): Promise<void> {
+  return new Promise((resolve) => {
+    wake = resolve;
+  });
+}
+
+type Found = {
+  readonly messages: readonly MessageRow[];
+  readonly event_position: number;
+  readonly event_at_ms: number;
+};
+
+/** The next events and the messages they brought; undefined where there are none. */
+function readNew({ event_position, message_position: last }: Progress): Found | undefined {
+  const events = sql.events.all(event_position, eventsAtOnce);
+  const latest = events.at(-1);
+  if (!latest) return undefined;
+  const messages: MessageRow[] = [];
+  let before = last;
+  for (const { event, message_position } of events) {
+    const isNew = event === "accepted" || event === "imported";
+    // A message to many has as many such events in a row.
+    if (!isNew || message_position === null || message_position === before) continue;
+    before = message_position;
+    const row = sql.message.get(message_position);
+    if (row) messages.push(row);
+  }
+  return { messages, event_position: latest.position, event_at_ms: latest.at_ms };
+}
+
+/** @returns Whether they are in the index now. */
+function enter({ messages, ...upTo }: Found): boolean {
+  try {
+    index.add(messages, upTo);
+    if (messages.length > 0) tell({ indexed: messages.length });
+    return true;
+  } catch (error) {
+    tell({ error: toWireError(error) });
+    if (isDamage(error)) rebuild(error instanceof Error ? error.message : String(error));
+    else if (failureOf(error) !== "full") throw error;
+    return false;
+  }
+}
+
+/** A database that was put back from a backup has other events where the index has been. */
+function isOfThisHive(): boolean {
+  const { event_position, event_at_ms } = index.progress();
+  if (event_position === 0) return true;
+  if (event_position > (sql.last.get()?.position ?? 0)) return false;
+  const event = sql.eventAt.get(event_position);
+  return event === undefined || event.at_ms === event_at_ms; // Undefined: forgotten since.
+}
+
+function forget(messages: number): void {
+  index.noteForgotten(messages);
+  const { indexed, forgotten } = index.progress();
+  if (indexed > smallIndex && forgotten > indexed / 2) rebuild("most of it is forgotten");
+}
+
+function rebuild(reason: string): void {
+  tell({ rebuilding: reason });
+  index.rebuild();
+}
+
+function lowerPriority(): void {
+  // On Linux this concerns the calling thread alone; elsewhere it would slow the whole process down.
+  if (process.platform === "linux") setPriority(0, niceness);
+}
+
+function tell(message: FromIndexer): void {
+  port.postMessage(message);
+}
+
+async function close(): Promise<void> {
+  isClosing = true;
+  wake?.();
+  await stopped;
+  index.close();
+  db.close();
+  tell({ closed: true });
+  port.close();
+}
