@@ -83,7 +83,7 @@ function nextSteps({ url, dataDir }: { url: string; dataDir: string }): string {
   const { port, host, data_dir } = settings;
   const exports = [
     url === `http://${host.default}:${port.default}` ? "" : `  export HIVEPOST_URL=${url}\n`,
-    dataDir === data_dir.default ? "" : `  export HIVEPOST_DATA_DIR=${JSON.stringify(dataDir)}\n`,
+    dataDir === data_dir.default ? "" : `  export HIVEPOST_DATA_DIR=${quotedForShell(dataDir)}\n`,
   ];
   return `
 Now, in another terminal:
@@ -94,4 +94,8 @@ ${exports.join("")}  ${programName} register bob
 ${programName} help shows the rest; the API is at ${url}/docs. Ctrl-C stops the server.
 
 `;
+}
+
+function quotedForShell(text: string): string {
+  return /^[\w./+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
