@@ -100,6 +100,24 @@ export function fleetContract(open: OpenStore): void {
       await fleet.putAgent({ agent_id: bob, aliases: [reviewer] }, bob);
       assert.equal((await fleet.agent(reviewer))?.agent_id, bob);
     });
+
+    it("gives a name that several ask for at once to the first of them, as if they had come one by one", async () => {
+      await using opened = await openFor(open);
+      const { fleet } = opened.store;
+      const outcomes = await Promise.all([
+        fleet.putAgent({ agent_id: ada, aliases: [reviewer] }, ada),
+        fleet.putAgent({ agent_id: bob, aliases: [reviewer] }, bob),
+        fleet.putAgent({ agent_id: reviewer }, reviewer),
+        fleet.putAgent({ agent_id: cleo }, cleo),
+        fleet.putAgent({ agent_id: ada }, ada),
+        fleet.putAgent({ agent_id: bob, aliases: [reviewer] }, bob),
+      ]);
+      assert.deepEqual(
+        outcomes.map((it) => it.outcome),
+        ["registered", "alias_taken", "alias_taken", "registered", "registered", "registered"],
+      );
+      assert.equal((await fleet.agent(reviewer))?.agent_id, bob);
+    });
   });
 
   describe("agents", () => {

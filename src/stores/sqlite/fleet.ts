@@ -6,17 +6,11 @@ import type { AgentRegistration } from "../../contract/agents.ts";
 import type { AgentId } from "../../contract/messages.ts";
 import type { StoreContext } from "./context.ts";
 import { prepare } from "./statement.ts";
+import { createTurns } from "./turns.ts";
 
 /** Who is registered: on the disk, and all in memory. What agents say in heartbeats is in memory alone. */
 export function fleetStore({ queue, clock }: StoreContext, agents: Map<AgentId, KnownAgent>): FleetStore {
-  /** Changes one at a time, so that two cannot take the same name while neither is on the disk. */
-  let last: Promise<unknown> = Promise.resolve();
-
-  function inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
-    const mine = last.then(change);
-    last = mine.catch(() => undefined); // Its own caller hears of the error.
-    return mine;
-  }
+  const inTurn = createTurns((agent_id) => agents.get(agent_id)?.aliases ?? []);
 
   function find(name: AgentId): KnownAgent | undefined {
     const byId = agents.get(name);
@@ -59,8 +53,9 @@ export function fleetStore({ queue, clock }: StoreContext, agents: Map<AgentId, 
   }
 
   return {
-    putAgent: (registration, actor) => inTurn(() => register(registration, actor)),
-    removeAgent: (agent_id, actor) => inTurn(() => remove(agent_id, actor)),
+    putAgent: (registration, actor) =>
+      inTurn(registration.agent_id, registration.aliases ?? [], () => register(registration, actor)),
+    removeAgent: (agent_id, actor) => inTurn(agent_id, [], () => remove(agent_id, actor)),
     agent: async (name) => find(name),
 
     async agents({ capability, group }) {
