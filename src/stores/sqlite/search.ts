@@ -37,30 +37,41 @@ export function createSearch(db: DatabaseSync, index: IndexReading): (question: 
   const candidates = createCandidates(db, index);
   const check = createCheck(db);
 
-  /** One slice of a search. @returns Where to go on; undefined when it is done. */
-  function runSlice(question: Question, groups: readonly (readonly Term[])[], progress: Progress): number | undefined {
-    const { search, positions } = question;
+  /** One slice of a search. @returns Whether there is more to look at. */
+  function runSlice(question: Question, groups: readonly (readonly Term[])[], progress: Progress): boolean {
     const known = index.begin();
     db.exec("BEGIN");
     try {
-      const range = rangeOf(db, search, progress.after);
-      const next = range && candidates.open(range, { groups, known, positions });
-      return next && collect(search, progress, next);
+      // Found once per search: gathering what the index does not know takes longer than a slice when that is much. Anew
+      // only where the index has been begun anew meanwhile, and knows less than it did.
+      if (!progress.candidates || known < progress.known) {
+        progress.known = known;
+        progress.candidates = openCandidates(question, groups, progress);
+      }
+      return collect(question.search, progress, progress.candidates);
     } finally {
       db.exec("COMMIT");
       index.end();
     }
   }
 
-  function collect(search: Search, progress: Progress, next: NextPositions): number | undefined {
+  function openCandidates(
+    { search, positions }: Question,
+    groups: readonly (readonly Term[])[],
+    { after, known }: Progress,
+  ): NextPositions {
+    const range = rangeOf(db, search, after);
+    return range ? candidates.open(range, { groups, known, positions }) : () => [];
+  }
+
+  function collect(search: Search, progress: Progress, next: NextPositions): boolean {
     const stop_ms = performance.now() + slice_ms;
-    let count = search.limit + 1;
-    for (let positions = next(count); positions.length > 0; positions = next(count)) {
-      if (!lookAt(positions, search, progress)) return undefined;
-      if (performance.now() > stop_ms) return progress.after;
-      count = Math.min(2 * count, mostAtOnce);
+    for (let positions = next(progress.count); positions.length > 0; positions = next(progress.count)) {
+      if (!lookAt(positions, search, progress)) return false;
+      progress.count = Math.min(2 * progress.count, mostAtOnce);
+      if (performance.now() > stop_ms) return true;
     }
-    return undefined;
+    return false;
   }
 
   /** @returns Whether there is room for more. */
@@ -79,16 +90,23 @@ export function createSearch(db: DatabaseSync, index: IndexReading): (question: 
     const groups = termsToFind(search);
     if (groups.length > 0) await waitForIndexer(candidates.backlog);
     const isInState = positions && ((position: number) => includesSorted(positions, position));
-    const progress: Progress = { after: search.after, found: [], isInState };
-    while (runSlice(question, groups, progress) !== undefined) await setImmediate();
+    const count = search.limit + 1;
+    const progress: Progress = { after: search.after, found: [], count, isInState, candidates: undefined, known: 0 };
+    while (runSlice(question, groups, progress)) await setImmediate();
     return toPage(progress.found, search.limit);
   };
 }
 
 type Found = { readonly position: number; readonly message: Message };
 type Progress = {
+  /** The last position looked at. */
   after: number | undefined;
   readonly found: Found[];
+  /** How many positions to ask for next. */
+  count: number;
+  candidates: NextPositions | undefined;
+  /** The event up to which the index knew everything when the candidates were found. */
+  known: number;
   /** Whether a message has a delivery in the state asked for, where memory knows it. */
   readonly isInState: ((position: number) => boolean) | undefined;
 };

@@ -45,7 +45,7 @@ export function createArrivals(state: WriterState, kept_since: number | undefine
   }
 
   function refuse(publication: WirePublication, answered: Answered | undefined): WrittenPublication | undefined {
-    if (kept_since_ms !== undefined && uuidV7Time(publication.id) < kept_since_ms) {
+    if (!publication.fresh_id && kept_since_ms !== undefined && uuidV7Time(publication.id) < kept_since_ms) {
       return { outcome: "id_expired", kept_since_ms };
     }
     return refuseConversation(state, publication, answered) ?? refuseFull(state, publication);
@@ -58,7 +58,7 @@ export function createArrivals(state: WriterState, kept_since: number | undefine
     const standing = firstStanding(publication, verdict, times);
     const conversation = enterConversation(state, publication, answered?.conversation_id, now_ms);
     const conversation_id = conversation.id;
-    const position = positions.firstFree(Math.max(state.lastPublished() + 1, positionAt(now_ms)));
+    const position = positions.takeNext(Math.max(state.lastPublished() + 1, positionAt(now_ms)));
     const readable_ms = readableMs(publication, verdict, now_ms);
     inserts.message(publication, { position, conversation_id, timestamp_ms: now_ms, reply_depth, readable_ms });
     inserts.deliveries(publication, position, standing);

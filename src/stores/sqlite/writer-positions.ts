@@ -3,9 +3,9 @@ import { prepare } from "./statement.ts";
 
 /** Finds positions that no message has. */
 export type FreePositions = {
-  /** For a message that comes now: the first free one at or after this, which is after all that came before it. */
-  firstFree(from: number): number;
-  /** For one from the past: the same, and takes it. */
+  /** For a message that comes now: takes the first free one at or after this. */
+  takeNext(from: number): number;
+  /** For one from the past, likewise. */
   takeAt(from: number): number;
   /** What was learnt no longer holds: positions have become free. */
   forget(): void;
@@ -16,7 +16,7 @@ const mostRemembered = 10_000;
 export function createFreePositions(db: DatabaseSync): FreePositions {
   const isTaken = prepare<object>(db, "SELECT 1 FROM messages WHERE position = ?");
   const last = prepare<{ position: number | null }>(db, "SELECT MAX(position) AS position FROM messages").get();
-  /** Beyond this stands nothing that came from the past, so what comes now need not look. */
+  /** Beyond this nothing is taken, so what comes now seldom needs to look. */
   let lastTaken = last?.position ?? 0;
   /** Wanted → where to look on: many imports are of one moment. */
   const lookFrom = new Map<number, number>();
@@ -27,13 +27,18 @@ export function createFreePositions(db: DatabaseSync): FreePositions {
     return position;
   }
 
+  function take(from: number): number {
+    const position = firstFree(from);
+    lastTaken = Math.max(lastTaken, position);
+    return position;
+  }
+
   return {
-    firstFree,
+    takeNext: take,
     takeAt(from) {
-      const position = firstFree(lookFrom.get(from) ?? from);
+      const position = take(lookFrom.get(from) ?? from);
       if (lookFrom.size >= mostRemembered) lookFrom.clear();
       lookFrom.set(from, position + 1);
-      lastTaken = Math.max(lastTaken, position);
       return position;
     },
     forget: () => lookFrom.clear(),
