@@ -6,7 +6,7 @@ import { createFrameWriter } from "./frame-writer.ts";
 import { createLoad } from "./load.ts";
 import { createOpenLeases } from "./open-leases.ts";
 import { createOutbound, type Outbound } from "./outbound.ts";
-import { FrameError, type ReceivedFrame, readFrame } from "./request-frame.ts";
+import { type RefusedFrame, readFrame } from "./request-frame.ts";
 import { type Link, type StreamOffice, serveRequest } from "./stream-request.ts";
 
 /** One open WebSocket. */
@@ -108,23 +108,20 @@ function createLive(ws: WebSocket, socket: Duplex, caller: Caller, office: Strea
 
 function receive(live: Live, bytes: Buffer, isBinary: boolean): void {
   live.heard = true;
-  const frame = isBinary ? undefined : readOrRefuse(live, bytes);
-  if (isBinary) close(live, closeCode.not_text, "frames are JSON as text");
-  if (frame) serveRequest(live, frame, bytes.length);
+  if (isBinary) {
+    close(live, closeCode.not_text, "frames are JSON as text");
+    return;
+  }
+  const frame = readFrame(bytes);
+  if ("refused" in frame) refuse(live, frame);
+  else serveRequest(live, frame, bytes.length);
   if (isOverloaded(live)) live.ws.pause();
 }
 
-function readOrRefuse(live: Live, bytes: Buffer): ReceivedFrame | undefined {
-  try {
-    return readFrame(bytes);
-  } catch (error) {
-    if (!(error instanceof FrameError)) throw error;
-    const { id, code, message, unreadable } = error;
-    live.writer.send(JSON.stringify({ id, ok: false, error: { code, message } }));
-    live.office.metrics.observe("unknown", code, 0);
-    if (unreadable) close(live, closeCode.not_json, "frames are JSON");
-    return undefined;
-  }
+function refuse(live: Live, { id, refused, unreadable }: RefusedFrame): void {
+  live.writer.send(JSON.stringify({ id, ok: false, error: { code: "invalid_input", message: refused } }));
+  live.office.metrics.observe("unknown", "invalid_input", 0);
+  if (unreadable) close(live, closeCode.not_json, "frames are JSON");
 }
 
 function isOverloaded({ writer, load }: Live): boolean {

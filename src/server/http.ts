@@ -16,6 +16,8 @@ export type HttpOptions = {
   readonly metrics: Metrics;
   readonly timing: Timing;
   readonly newRequestId: () => string;
+  /** Aborts when the server stops. */
+  readonly stopping: AbortSignal;
   readonly guardOrigin: (headers: IncomingMessage["headers"]) => void;
 };
 
@@ -68,6 +70,11 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     reply.headers(securityHeaders).header("x-request-id", request.id);
     guardOrigin(request.headers);
     done();
+  });
+  app.addHook("onSend", (_request, reply, payload, done) => {
+    // A connection kept alive after its last answer would hold up the stop.
+    if (options.stopping.aborted) reply.header("connection", "close");
+    done(null, payload);
   });
   app.addHook("onResponse", (request, reply, done) => {
     noteAnswer(request, reply, options);

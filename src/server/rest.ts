@@ -62,7 +62,9 @@ type Exchange = { readonly request: FastifyRequest; readonly reply: FastifyReply
 async function operate(name: OperationName, input: unknown, { request, reply, options }: Exchange): Promise<unknown> {
   const { mailroom, stopping } = options;
   const caller = callerOf(request);
-  if (stopping.aborted) return whileStopping(name);
+  if (stopping.aborted) {
+    throw new BusError("unavailable", "the server is stopping; try again in a moment", { retry_after_ms: 1_000 });
+  }
   if (name === "claimMessages") return claim(input, { request, reply, options });
   // The validator has just proved that `input` fits; TypeScript cannot follow that across the table.
   const operation = mailroom[name] as (input: unknown, call: Call) => Promise<unknown>;
@@ -93,11 +95,6 @@ async function giveBack(mailroom: Mailroom, claimed: readonly Delivery[]): Promi
   if (claimed.length === 0) return;
   const leases = claimed.map(({ lease_id }) => lease_id);
   await mailroom.releaseLeases(leases, "the claimer's connection closed; lease returned");
-}
-
-function whileStopping(name: OperationName): unknown {
-  if (name === "health") return { status: "stopping" };
-  throw new BusError("unavailable", "the server is stopping; try again in a moment", { retry_after_ms: 1_000 });
 }
 
 /** Puts an operation's input together from path, query, body and, for `sendMessage`, the Idempotency-Key header. */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { AddressInfo } from "node:net";
+import type { Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Caller, Mailroom } from "../app/mailroom.ts";
 import type { StoreStatus } from "../app/ports.ts";
@@ -41,7 +42,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const newRequestId = requestIds();
   const guardOrigin = originGuard(config.host);
   const stopping = new AbortController();
-  const connections = countConnections();
   const tickets = createTicketOffice(clock);
   const metrics: Metrics = createMetrics({
     status: options.status,
@@ -52,17 +52,21 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const office = { mailroom, config, clock, log, metrics, newRequestId };
   const stream: Stream = createStream({ office, authenticate, tickets, guardOrigin, ping_ms: timing.ping_ms });
 
-  const app = createHttp({ config, log, metrics, timing, newRequestId, guardOrigin });
+  const app = createHttp({ config, log, metrics, timing, newRequestId, guardOrigin, stopping: stopping.signal });
   const mustCall = (request: FastifyRequest) => requireCaller(authenticate, request.headers);
   const mayCall = (request: FastifyRequest, name: OperationName): Caller =>
     isOpen(name) ? callerOrAnyone(authenticate, request.headers) : mustCall(request);
   addRoutes(app, { mailroom, config, log, authenticate: mayCall, stopping: stopping.signal });
   addMcp(app, { mailroom, config, log, version, authenticate: mustCall, stopping: stopping.signal });
   addPages(app, { authenticate: mustCall, metrics, tickets, version });
-  connections.watch(app);
+  const connections = watchConnections(app.server);
   app.server.on("upgrade", stream.upgrade);
-
-  await app.listen({ host: config.host, port: config.port });
+  try {
+    await app.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    await stream.terminate();
+    throw error;
+  }
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
   log.info({ url }, "listening");
@@ -71,6 +75,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     port,
     async [Symbol.asyncDispose]() {
       stopping.abort();
+      connections.closeSilent();
       await stop(app, stream, { stop_ms: config.stop_ms, log });
     },
   };
@@ -87,23 +92,29 @@ function requestIds(): () => string {
   return () => `${run}-${++count}`;
 }
 
-function countConnections() {
-  const counted = {
-    open: 0,
-    refused: 0,
-    watch({ server }: FastifyInstance) {
-      server.on("connection", (socket) => {
-        counted.open += 1;
-        socket.once("close", () => {
-          counted.open -= 1;
-        });
-      });
-      server.on("drop", () => {
-        counted.refused += 1;
-      });
+function watchConnections(server: Server) {
+  const open = new Set<Socket>();
+  let refused = 0;
+  server.on("connection", (socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  });
+  server.on("drop", () => {
+    refused += 1;
+  });
+  return {
+    get open() {
+      return open.size;
+    },
+    /** Closed at once because there were too many. */
+    get refused() {
+      return refused;
+    },
+    /** Closes those on which nothing was ever asked, which HTTP does not count as idle. */
+    closeSilent() {
+      for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
     },
   };
-  return counted;
 }
 
 /** No new connections; what is under way may finish; and after `stop_ms` what is left is cut off. */

@@ -57,6 +57,7 @@ async function perform(link: Link, request: Request): Promise<void> {
   const { op, input, size_bytes } = request;
   const { mailroom, config } = link.office;
   if (link.stopping) {
+    if (op === "health") return answer(link, request, '{"status":"stopping"}');
     throw new BusError("unavailable", "the server is stopping; connect again in a moment", { retry_after_ms: 1_000 });
   }
   requireSize(op, size_bytes, config);

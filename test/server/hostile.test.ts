@@ -110,6 +110,35 @@ describe("a client that", () => {
     assert.ok(asked_while_behind < count / 2, `${asked_while_behind} of ${count} were read`);
   });
 
+  it("claims and does not read the answer gives the mail back by leaving", async () => {
+    const released = Promise.withResolvers<number>();
+    const claimed = Promise.withResolvers<void>();
+    await using hive = await startHive({
+      wrap: (mailroom) => ({
+        ...mailroom,
+        async claimMessages(input, call) {
+          const output = await mailroom.claimMessages(input, call);
+          setImmediate(claimed.resolve);
+          return output;
+        },
+        async releaseLeases(leases, reason) {
+          await mailroom.releaseLeases(leases, reason);
+          released.resolve(leases.length);
+        },
+      }),
+    });
+    const messages = Array.from({ length: 70 }, () => ({ to_agent: "bob", content: "x".repeat(200_000) }));
+    await hive.call("POST", "/messages/batch", { body: { messages } });
+    const socket = await openSocket(hive.port);
+    socket.pause();
+    const body = '{"limit":70}';
+    const head = "POST /agents/bob/inbox/claim HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    socket.write(`${head}Authorization: Bearer ${token}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await claimed.promise;
+    socket.destroy();
+    assert.equal(await released.promise, 70);
+  });
+
   it("subscribes and does not read gets what was held back later, in order", async () => {
     const { hive, push } = await hiveWithPush();
     await using _hive = hive;

@@ -3,8 +3,11 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { BusError } from "../../src/contract/errors.ts";
-import { startHive } from "./test-hive.ts";
+import { startHive, token } from "./test-hive.ts";
 import { openStream } from "./test-stream.ts";
+
+/** So that a stop which waits for its time to run out shows. */
+const patient = { stop_ms: 60_000 };
 
 describe("a server that stops", () => {
   it("says good-bye to streams and listens no more", async () => {
@@ -22,6 +25,7 @@ describe("a server that stops", () => {
     const finish = Promise.withResolvers<void>();
     let under_way = 0;
     const hive = await startHive({
+      config: patient,
       wrap: (mailroom) => ({
         ...mailroom,
         async getAgent(input, call) {
@@ -38,6 +42,7 @@ describe("a server that stops", () => {
     const stopped = hive[Symbol.asyncDispose]();
     const { error } = await stream.ask("getAgent", { agent_id: "ada" });
     assert.deepEqual([error.code, error.retry_after_ms], ["unavailable", 1_000]);
+    assert.deepEqual((await stream.ask("health")).output, { status: "stopping" });
     finish.resolve();
     const [overStream, overRest] = await Promise.all(asked);
     assert.deepEqual([overStream.output.agent_id, overRest.body.agent_id], ["ada", "bob"]);
@@ -45,8 +50,33 @@ describe("a server that stops", () => {
     assert.equal((await stream.closed).code, 1001);
   });
 
+  it("refuses a request whose body comes too late", async () => {
+    const hive = await startHive({ config: patient });
+    const socket = connect(hive.port, "127.0.0.1");
+    const headers = `Host: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
+    socket.write(`POST /agents/ada/heartbeat HTTP/1.1\r\n${headers}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n`);
+    // "100 Continue": the server has read the headers.
+    await once(socket, "data");
+    const stopped = hive[Symbol.asyncDispose]();
+    socket.write("{}");
+    let text = "";
+    for await (const chunk of socket) text += chunk;
+    await stopped;
+    assert.match(text, /^HTTP\/1\.1 503 [\s\S]*retry-after: 1[\s\S]*"code":"unavailable"/);
+  });
+
+  it("does not wait for connections on which nothing was asked, or nothing more is", async () => {
+    const hive = await startHive({ config: patient });
+    const silent = connect(hive.port, "127.0.0.1");
+    await once(silent, "connect");
+    await hive.call("GET", "/health");
+    const closed = once(silent, "close");
+    await hive[Symbol.asyncDispose]();
+    await closed;
+  });
+
   it("lets long polls return at once", async () => {
-    const hive = await startHive({ config: { stop_ms: 60_000 } });
+    const hive = await startHive({ config: patient });
     const stream = await openStream(hive.url);
     const wait = { agent_id: "bob", wait_ms: 60_000 };
     const polls = [
@@ -63,6 +93,7 @@ describe("a server that stops", () => {
   it("gives leases back before it says good-bye", async () => {
     const order: string[] = [];
     const hive = await startHive({
+      config: patient,
       wrap: (mailroom) => ({
         ...mailroom,
         async subscribe(input, push, call) {
@@ -113,5 +144,12 @@ describe("a server that stops", () => {
     assert.equal(await unanswered, "cut off");
     assert.equal((await stream.closed).code, 1006);
     never.reject(new BusError("unavailable", "too late"));
+  });
+});
+
+describe("a server that cannot listen", () => {
+  it("says why", async () => {
+    await using hive = await startHive();
+    await assert.rejects(startHive({ config: { port: hive.port } }), { code: "EADDRINUSE" });
   });
 });
