@@ -1,7 +1,8 @@
+import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import type { StoreLife } from "./run.ts";
 import { simulate } from "./simulate.ts";
+import { memoryLife, sqliteLife } from "./store-lives.ts";
 
 /*
  * A seeded fleet on a bus whose clock, randomness, store and network are simulated. Every intent is compared with an
@@ -11,31 +12,48 @@ import { simulate } from "./simulate.ts";
  */
 
 const one = process.env["HIVEPOST_SEED"];
-const seeds = (most: number): number[] => {
+
+function seeds(usual: number): number[] {
   if (one !== undefined) return [Number(one)];
-  return Array.from({ length: Number(process.env["HIVEPOST_SEEDS"] ?? most) }, (_, index) => index + 1);
-};
-
-/** Memory outlives the process that uses it here, as a store of its own would: leases last, subscriptions do not. */
-const inMemory = (): StoreLife => ({
-  losesLeases: false,
-  open: async (options) => openMemoryStore(options),
-  reopen: async (killed) => killed,
-  [Symbol.asyncDispose]: async () => {},
-});
-
-async function runSeed(seed: number, life: StoreLife, messages: number): Promise<void> {
-  try {
-    await using it = life;
-    await simulate({ seed, life: it, messages });
-  } catch (cause) {
-    const way = `HIVEPOST_SEED=${seed} npx node --test test/simulation/fleet.test.ts`;
-    throw new Error(`seed ${seed}: ${(cause as Error).message}; replay it with ${way}`, { cause });
-  }
+  return Array.from({ length: Number(process.env["HIVEPOST_SEEDS"] ?? usual) }, (_, index) => index + 1);
 }
+
+/** Runs one seed after the other. @returns How intents came out, all kinds that were met. */
+async function runSeeds(all: readonly number[], openLife: () => StoreLife): Promise<Set<string>> {
+  const met = new Set<string>();
+  for (const seed of all) {
+    try {
+      await using life = openLife();
+      const outcome = await simulate({ seed, life, messages: 12 });
+      for (const kind of outcome.met) met.add(kind);
+    } catch (cause) {
+      const way = `HIVEPOST_SEED=${seed} npx node --test test/simulation/fleet.test.ts`;
+      throw new Error(`seed ${seed}: ${(cause as Error).message}; replay it with ${way}`, { cause });
+    }
+  }
+  return met;
+}
+
+/** What a fleet must have gone through for its luck to mean anything. */
+const adventures = [
+  ...["accepted", "duplicate", "inbox_full", "conversation_closed", "reply_to_elsewhere"].map((it) => `publish ${it}`),
+  ...["claim lease_limit", "acknowledge lease_lost", "reject done", "reject lease_lost", "extend done", "record done"],
+  ...["sweep expired", "sweep deaths", "sweep woken", "release woken", "redrive message_ids", "retire death"],
+  ...["prune some", "import true"],
+];
 
 describe("a simulated fleet", () => {
   it("loses nothing, repeats nothing and keeps every rule of delivery, on the memory store", async () => {
-    for (const seed of seeds(200)) await runSeed(seed, inMemory(), 30);
+    const all = seeds(120);
+    const met = await runSeeds(all, memoryLife);
+    if (all.length >= 100)
+      assert.deepEqual(
+        adventures.filter((it) => !met.has(it)),
+        [],
+      );
+  });
+
+  it("does so on the SQLite store, whose server is killed at any moment", async () => {
+    await runSeeds(seeds(6), sqliteLife);
   });
 });

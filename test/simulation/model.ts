@@ -6,6 +6,7 @@ import {
   type AgentId,
   type ConversationId,
   type DeliveryState,
+  type DeliveryStatus,
   type LeaseId,
   type MessageId,
   priorities,
@@ -17,10 +18,8 @@ import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
  * The simulation asks it before it believes an answer.
  */
 
-export type ModelDelivery = {
-  readonly message: ModelMessage;
-  readonly agent_id: AgentId;
-  readonly leases: Set<LeaseId>;
+/** What changes about a delivery. */
+type Standing = {
   state: DeliveryState;
   attempt: number;
   lease_id: LeaseId | undefined;
@@ -29,6 +28,12 @@ export type ModelDelivery = {
   not_before_wall_ms: number;
   not_before_elapsed_ms: number;
   expires_at_ms: number | undefined;
+};
+
+export type ModelDelivery = Standing & {
+  readonly message: ModelMessage;
+  readonly agent_id: AgentId;
+  readonly leases: Set<LeaseId>;
 };
 
 export type ModelMessage = {
@@ -55,8 +60,15 @@ export type Model = {
   readonly policy: DeliveryPolicy;
   readonly messages: Map<MessageId, ModelMessage>;
   readonly conversations: Map<ConversationId, ModelConversation>;
+  /** Every delivery to an agent, in order of acceptance. */
+  readonly inboxes: Map<AgentId, ModelDelivery[]>;
   /** Sender and idempotency key → the latest message accepted with it. */
   readonly keys: Map<string, ModelMessage>;
+  /**
+   * How deliveries stood before changes that nobody waits for (claims, the ends of leases, what falls due), the latest
+   * first, since something was last written for sure: a crash may undo as many of those as it likes, the latest first.
+   */
+  readonly unwritten: Map<ModelDelivery, Standing[]>;
   /** Ids older than this may have been forgotten. */
   kept_since_ms: number;
   /** Messages accepted so far. */
@@ -70,7 +82,9 @@ export function createModel(clock: Clock, policy: DeliveryPolicy): Model {
     policy,
     messages: new Map(),
     conversations: new Map(),
+    inboxes: new Map(),
     keys: new Map(),
+    unwritten: new Map(),
     kept_since_ms: 0,
     accepted: 0,
   };
@@ -87,8 +101,12 @@ export function expectSame(actual: unknown, expected: unknown, what: string): vo
   if (a !== e) throw new Violation(`${what}: expected ${e}, got ${a}`);
 }
 
-export function deliveriesOf(model: Model, agent_id: AgentId): ModelDelivery[] {
-  return [...model.messages.values()].flatMap((it) => it.deliveries).filter((it) => it.agent_id === agent_id);
+export function deliveriesOf({ inboxes }: Model, agent_id: AgentId): readonly ModelDelivery[] {
+  return inboxes.get(agent_id) ?? [];
+}
+
+export function allDeliveries({ messages }: Model): ModelDelivery[] {
+  return [...messages.values()].flatMap((it) => it.deliveries);
 }
 
 export const openStates: readonly DeliveryState[] = ["ready", "scheduled", "leased", "held"];
@@ -125,7 +143,7 @@ export type Expected =
 export function expectedOutcome(model: Model, publication: Publication): Expected {
   const first = firstWith(model, publication);
   if (first) return { outcome: "duplicate", first };
-  if (uuidV7Time(publication.id) < model.kept_since_ms) return { outcome: "id_expired" };
+  if (!publication.fresh_id && uuidV7Time(publication.id) < model.kept_since_ms) return { outcome: "id_expired" };
   const answered = publication.reply_to && model.messages.get(publication.reply_to);
   if (publication.reply_to && !answered) return { outcome: "reply_to_not_found" };
   const refused = refusedByConversation(model, publication, answered);
@@ -198,7 +216,7 @@ export function accept(
     deliveries: [],
   };
   for (const agent_id of publication.recipients) {
-    message.deliveries.push({
+    const delivery: ModelDelivery = {
       message,
       agent_id,
       leases: new Set(),
@@ -207,9 +225,11 @@ export function accept(
       lease_id: undefined,
       lease_ends_ms: 0,
       not_before_wall_ms: publication.deliver_at_ms ?? Number.NEGATIVE_INFINITY,
-      not_before_elapsed_ms: model.clock.elapsed() + delay_ms,
+      not_before_elapsed_ms: delay_ms > 0 ? model.clock.elapsed() + delay_ms : Number.NEGATIVE_INFINITY,
       expires_at_ms: publication.expires_at_ms,
-    });
+    };
+    message.deliveries.push(delivery);
+    model.inboxes.set(agent_id, [...deliveriesOf(model, agent_id), delivery]);
   }
   model.messages.set(publication.id, message);
   if (publication.idempotency_key) model.keys.set(keyOf(publication), message);
@@ -248,4 +268,36 @@ export function forgettable(model: Model, before_ms: number): ModelMessage[] {
     const isKeyKept = publication.idempotency_key && model.clock.now() - accepted_ms <= idempotency_ms;
     return accepted_ms < before_ms && !isKeyKept && deliveries.every((it) => !openStates.includes(it.state));
   });
+}
+
+/** To be called before a change that a crash may undo. */
+export function mayBeUndone({ unwritten }: Model, delivery: ModelDelivery): void {
+  const { state, attempt, lease_id, lease_ends_ms, not_before_wall_ms, not_before_elapsed_ms, expires_at_ms } =
+    delivery;
+  const before = { state, attempt, lease_id, lease_ends_ms, not_before_wall_ms, not_before_elapsed_ms, expires_at_ms };
+  unwritten.set(delivery, [before, ...(unwritten.get(delivery) ?? [])]);
+}
+
+/**
+ * Takes over what a crash has made of a delivery. A lease has ended; the attempt may or may not count.
+ *
+ * @throws Violation where it is not as it was at some moment since the last thing that was surely written.
+ */
+export function takeOver({ unwritten }: Model, delivery: ModelDelivery, found: DeliveryStatus | undefined): void {
+  const stood = [delivery, ...(unwritten.get(delivery) ?? [])].find(({ state, attempt }) => {
+    if (state !== "leased") return found?.state === state && found.attempt === attempt;
+    return found?.state === "ready" && (found.attempt === attempt || found.attempt === attempt - 1);
+  });
+  const what = `${delivery.message.publication.id}, ${delivery.state} for ${delivery.agent_id}, attempt ${delivery.attempt}`;
+  if (!found || !stood) throw new Violation(`${what} became ${found?.state}, attempt ${found?.attempt}, by a crash`);
+  const lease = stood.state === "acknowledged" ? stood.lease_id : undefined;
+  Object.assign(delivery, { ...stood, state: found.state, attempt: found.attempt, lease_id: lease });
+}
+
+export function forget({ messages, inboxes }: Model, { publication, deliveries }: ModelMessage): void {
+  messages.delete(publication.id);
+  for (const delivery of deliveries) {
+    const left = inboxes.get(delivery.agent_id)?.filter((it) => it !== delivery);
+    inboxes.set(delivery.agent_id, left ?? []);
+  }
 }

@@ -81,7 +81,7 @@ function importSomething(world: World, registry: Registry): void {
 /** Its mail becomes dead letters; a little later it is back. */
 function retireSomebody(world: World, { registered }: Registry): void {
   const { chance } = world;
-  if (!chance.happens(0.3) || registered.size < 4) return;
+  if (registered.size < 3) return;
   const agent_id = chance.pick([...registered]);
   ask(
     world,

@@ -4,6 +4,7 @@ import { BusError } from "../../src/contract/errors.ts";
 import {
   type Address,
   type AgentId,
+  type ConversationId,
   type Message,
   type MessageId,
   moments,
@@ -27,6 +28,7 @@ export function startSender(world: World, registry: Registry, agent_id: AgentId,
     registry,
     agent_id,
     answered: new Map(),
+    conversations: new Set(),
     newId: createUuidV7(clock.now, chance.randomBytes),
     sent: 0,
   };
@@ -45,12 +47,13 @@ type SenderState = {
   readonly agent_id: AgentId;
   /** Idempotency key or own id → the id of the message it was answered with. */
   readonly answered: Map<string, MessageId>;
+  readonly conversations: Set<ConversationId>;
   readonly newId: () => string;
   sent: number;
 };
 
 function compose(state: SenderState): NewMessage {
-  const { world, agent_id, answered } = state;
+  const { world, agent_id, answered, conversations } = state;
   const { chance, clock } = world;
   const known = [...answered.values()];
   const to = chance.happens(0.25) ? { to: address(state) } : { to_agent: chance.pick([...state.registry.registered]) };
@@ -67,6 +70,9 @@ function compose(state: SenderState): NewMessage {
     ...(dice <= 40 && { idempotency_key: `${agent_id}-key-${state.sent}` }),
     ...(dice > 40 && dice <= 70 && { id: state.newId() as MessageId }),
     ...(known.length > 0 && chance.happens(0.35) && { reply_to: chance.pick(known) }),
+    ...(chance.happens(0.02) && { reply_to: state.newId() as MessageId }),
+    ...(chance.happens(0.1) && conversations.size > 0 && { conversation_id: chance.pick([...conversations]) }),
+    ...(chance.happens(0.01) && { conversation_id: state.newId() as ConversationId }),
     ...(chance.happens(0.15) && { deliver_at: toTimestamp(now + chance.between(-1_000, 15_000)) }),
     ...(chance.happens(0.15) && { expires_at: toTimestamp(now + chance.between(16_000, 60_000)) }),
     ...(chance.happens(0.1) && { offline: chance.pick(["fail", "reroute"] as const) }),
@@ -90,6 +96,7 @@ const refusals: ReadonlySet<string> = new Set([
   "capability_not_found",
   "confirmation_required",
   "conversation_closed",
+  "conversation_not_found",
   "group_empty",
   "inbox_full",
   "invalid_input",
@@ -114,6 +121,7 @@ function send(state: SenderState, input: NewMessage, attempt: number): void {
     onAnswer(answer) {
       if (!answer.ok) return;
       answered.set(token ?? answer.output.id, answer.output.id);
+      state.conversations.add(answer.output.conversation_id);
       const whim = world.chance.between(1, 20);
       if (whim === 1) sayOtherwise(state, input);
       if (whim === 2 && token !== undefined) send(state, input, 4);

@@ -4,7 +4,7 @@ import { createJudge } from "../support/checker.ts";
 import { testConfig } from "../support/fixtures.ts";
 import { type Chance, createChance } from "./chance.ts";
 import { checkEnd, checkMoment } from "./checks.ts";
-import { createModel, type ModelDelivery, Violation } from "./model.ts";
+import { allDeliveries, createModel, type ModelDelivery, Violation } from "./model.ts";
 import { startOperator } from "./operator.ts";
 import { createReader, type Reader } from "./reader.ts";
 import { killServer, type Run, restartServer, type StoreLife, startServer } from "./run.ts";
@@ -19,7 +19,14 @@ export type SimulationOptions = {
   readonly messages: number;
 };
 
-export type Outcome = { readonly accepted: number; readonly kills: number; readonly steps: number };
+export type Outcome = {
+  readonly accepted: number;
+  readonly kills: number;
+  /** Steps that it took until everything had been read, once nobody made trouble any more. */
+  readonly steps: number;
+  /** How intents came out, each kind once: `publish accepted`, `acknowledge lease_lost`. */
+  readonly met: ReadonlySet<string>;
+};
 
 /** Runs a fleet through its life. @throws Violation as soon as a promise is broken. */
 export async function simulate({ seed, life, messages }: SimulationOptions): Promise<Outcome> {
@@ -34,7 +41,15 @@ export async function simulate({ seed, life, messages }: SimulationOptions): Pro
     time,
     config,
     model,
-    seen: { judge, owed: new Map(), fleet: new Map(), hasFleetChanged: false, wasKilled: false, losesLeases: false },
+    seen: {
+      judge,
+      met: new Set(),
+      owed: new Map(),
+      fleet: new Map(),
+      hasFleetChanged: false,
+      wasKilled: false,
+      losesLeases: false,
+    },
     life,
     waiters: new Set(),
     waitingSince: new Map(),
@@ -42,6 +57,7 @@ export async function simulate({ seed, life, messages }: SimulationOptions): Pro
     errors: [],
     store: await life.open({ clock: time.clock, policy }),
     server: undefined,
+    line_ms: 0,
     restart_at_ms: 0,
     isHealed: false,
   };
@@ -51,7 +67,7 @@ export async function simulate({ seed, life, messages }: SimulationOptions): Pro
   const kills = await live(run, messages);
   const steps = await heal(run, readers);
   await checkEnd(run);
-  return { accepted: model.accepted, kills, steps };
+  return { accepted: model.accepted, kills, steps, met: run.seen.met };
 }
 
 /** Small numbers, so that every limit is reached and every time comes. */
@@ -152,6 +168,7 @@ async function live(run: Run, messages: number): Promise<number> {
       kills += 1;
     }
     await settle(run);
+    if (chance.happens(0.01)) time.sleep(chance.between(1_000, 90_000));
     if (chance.happens(0.01)) time.jumpWall(chance.pick([-86_400_000, -3_600_000, -500, 500, 3_600_000, 100_000_000]));
   }
   return kills;
@@ -182,12 +199,13 @@ async function heal(run: Run, readers: readonly Reader[]): Promise<number> {
     if (left.some((it) => it.state === "dead" || it.state === "held")) await redriveAll(run);
   }
   const left = unfinished(run).map((it) => `${it.state} for ${it.agent_id}: ${it.message.publication.id}`);
-  throw new Violation(`${left.length} deliveries did not come to their end: ${left.sort().reverse().slice(0, 5).join(", ")}`);
+  throw new Violation(
+    `${left.length} deliveries did not come to their end: ${left.sort().reverse().slice(0, 5).join(", ")}`,
+  );
 }
 
 function unfinished({ model }: Run): ModelDelivery[] {
-  const all = [...model.messages.values()].flatMap((it) => it.deliveries);
-  return all.filter((it) => it.state !== "acknowledged");
+  return allDeliveries(model).filter((it) => it.state !== "acknowledged");
 }
 
 async function redriveAll(run: Run): Promise<void> {
@@ -197,9 +215,11 @@ async function redriveAll(run: Run): Promise<void> {
   await redriven;
 }
 
-/** Moves the wall clock on, where it has been set back from the moments that mail waits for. */
+/** Lets come what mail waits for: a moment that the wall clock has been set back from, or the end of a long delay. */
 function jumpPast({ time }: Run, left: readonly ModelDelivery[]): void {
   const scheduled = left.filter((it) => it.state === "scheduled");
-  const latest_ms = Math.max(...scheduled.map((it) => it.not_before_wall_ms));
-  if (latest_ms > time.clock.now()) time.jumpWall(latest_ms - time.clock.now());
+  const delay_ms = Math.max(...scheduled.map((it) => it.not_before_elapsed_ms)) - time.clock.elapsed();
+  if (delay_ms > 0) time.sleep(delay_ms);
+  const early_ms = Math.max(...scheduled.map((it) => it.not_before_wall_ms)) - time.clock.now();
+  if (early_ms > 0) time.jumpWall(early_ms);
 }

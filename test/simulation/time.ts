@@ -9,6 +9,8 @@ export type SimulatedTime = {
   plan(delay_ms: number, action: () => void): void;
   /** Moves on to what is next, but at most by `most_ms`; then starts everything due within `together_ms`. */
   next(most_ms: number, together_ms: number): void;
+  /** Lets so much time pass at once, as when the machine sleeps: whatever was planned comes late. */
+  sleep(ms: number): void;
   /** Sets the wall clock forward or back; no time passes. */
   jumpWall(ms: number): void;
   /** Forgets the timers of a bus that is dead. */
@@ -52,6 +54,9 @@ export function createTime(): SimulatedTime {
       const duePlans = takeDue(plans, elapsed_ms + together_ms);
       plans = plans.filter((it) => !duePlans.includes(it));
       for (const { action } of [...dueTimers, ...duePlans]) action();
+    },
+    sleep(ms) {
+      elapsed_ms += ms;
     },
     jumpWall(ms) {
       wall_ahead_ms += ms;
