@@ -89,7 +89,7 @@ async function toPublication(office: Office, input: NewMessage, payload: Payload
   return {
     ...payload,
     ...address,
-    id: input.id ?? (office.newId() as MessageId),
+    ...(input.id ? { id: input.id } : { id: office.newId() as MessageId, fresh_id: true }),
     recipients,
     participants: participantsOf(payload.from_agent, recipients),
     fresh_conversation_id: office.newId() as ConversationId,

@@ -52,6 +52,7 @@ async function noticeTo(
   if (about.from_agent === postmaster || !(await office.store.fleet.agent(about.from_agent))) return undefined;
   return {
     id: office.newId() as MessageId,
+    fresh_id: true,
     from_agent: postmaster,
     to_agent: about.from_agent,
     recipients: [about.from_agent],

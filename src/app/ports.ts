@@ -34,6 +34,8 @@ import type { InboxCounts } from "../core/messaging/inbox.ts";
 /** One message on its way into the store, every default filled in and every recipient resolved. */
 export type Publication = {
   readonly id: MessageId;
+  /** The bus made the id just now: nobody can have used it before, whatever the wall clock says of its age. */
+  readonly fresh_id?: true;
   readonly from_agent: AgentId;
   /** What stands in the message: the agent, or the address as text. */
   readonly to_agent: string;

@@ -75,8 +75,8 @@ export function isKeyRemembered(state: MemoryState, message: StoredMessage): boo
   return message.idempotency_key !== undefined && age_ms <= state.policy.idempotency_ms;
 }
 
-function refuseId({ kept_since_ms }: MemoryState, { id }: Publication): PublishOutcome | undefined {
-  if (kept_since_ms === undefined || uuidV7Time(id) >= kept_since_ms) return undefined;
+function refuseId({ kept_since_ms }: MemoryState, { id, fresh_id }: Publication): PublishOutcome | undefined {
+  if (fresh_id || kept_since_ms === undefined || uuidV7Time(id) >= kept_since_ms) return undefined;
   return { outcome: "id_expired", kept_since_ms };
 }
 
