@@ -109,6 +109,43 @@ export function sweepContract(open: OpenStore): void {
       assert.equal((await opened.store.deliveries.sweep(2)).next_due_ms, 30_000);
     });
 
+    it("goes by the wall clock as it is now: what it left is not due any more once the clock was set back", async () => {
+      await using opened = await openFor(open);
+      await opened.send({ deliver_at_ms: monday_ms + 1_000 });
+      await opened.send({ deliver_at_ms: monday_ms + 2_000 });
+      opened.clock.setWall(monday_ms + 9_000);
+      assert.deepEqual((await opened.store.deliveries.sweep(1)).woken, [bob]);
+      opened.clock.setWall(monday_ms);
+      const { woken, next_due_ms } = await opened.store.deliveries.sweep(1);
+      assert.deepEqual([woken, next_due_ms], [[], 2_000]);
+      opened.clock.setWall(monday_ms + 2_000);
+      assert.deepEqual((await opened.store.deliveries.sweep(1)).woken, [bob]);
+    });
+
+    it("lets through what is both slowed and dated when both clocks have come so far", async () => {
+      const loop = { ...testPolicy().loop, slow_after: 1, base_delay_ms: 5_000, max_delay_ms: 5_000 };
+      await using opened = await openFor(open, { loop });
+      const first = await opened.send({ to_agent: cleo });
+      await opened.send({ reply_to: first.id, deliver_at_ms: monday_ms + 3_000 });
+      opened.clock.setWall(monday_ms + 60_000);
+      assert.equal((await opened.store.deliveries.sweep(9)).next_due_ms, 5_000);
+      opened.clock.setWall(monday_ms - 60_000);
+      opened.clock.advance(5_000);
+      assert.equal((await opened.store.deliveries.sweep(9)).next_due_ms, 58_000);
+      opened.clock.setWall(monday_ms + 3_000);
+      assert.deepEqual((await opened.store.deliveries.sweep(9)).woken, [bob]);
+    });
+
+    it("lets what waits for another attempt expire once", async () => {
+      await using opened = await openFor(open, policy);
+      await opened.send({ expires_at_ms: monday_ms + 700 });
+      const delivery = await opened.claimOne(bob);
+      await opened.store.deliveries.reject(leaseOf(delivery), "no", { delay_ms: 60_000, actor: bob });
+      opened.clock.advance(700);
+      assert.equal((await opened.store.deliveries.sweep(9)).deaths.length, 1);
+      assert.equal((await opened.store.history.inbox(bob)).dead, 1);
+    });
+
     it("ends leases in the order of their ends", async () => {
       await using opened = await openFor(open);
       const leases = new Map<number, string>();

@@ -55,7 +55,8 @@ function expireMessages(context: StoreContext, limit: number, { deaths }: Swept)
 
 function makeScheduledReady(context: StoreContext, limit: number, { woken }: Swept): void {
   findAvailable(context);
-  const due = takeDue(context.engine.due.available, () => true, limit);
+  const available = { ...context.engine.due.available, first: () => firstAvailable(context) };
+  const due = takeDue(available, () => true, limit);
   doNow(
     context,
     due.map((it): [OpenDelivery, Transition] => [it, becomeReady(context, it, { actor: itself })]),
@@ -75,6 +76,17 @@ function findAvailable({ engine, clock }: StoreContext): void {
     if (delivery.not_before_ms <= now) available.add(delivery, delivery.available_ms);
     else notBefore.add(delivery, delivery.not_before_ms);
   }
+}
+
+/** The first of what is due still: what an earlier sweep left waits again if the wall clock was set back since. */
+function firstAvailable({ engine, clock }: StoreContext): Due | undefined {
+  const { notBefore, available } = engine.due;
+  for (let top = available.first(); top; top = available.first()) {
+    if (top.delivery.not_before_ms <= clock.now()) return top;
+    available.takeFirst();
+    notBefore.add(top.delivery, top.delivery.not_before_ms);
+  }
+  return undefined;
 }
 
 function noteAging(context: StoreContext, limit: number, { woken }: Swept): void {
@@ -109,11 +121,12 @@ function sortWaits({ engine, clock }: StoreContext): void {
 function nextDue(context: StoreContext): number | undefined {
   const { engine, clock, policy } = context;
   const [now, elapsed] = [clock.now(), clock.elapsed()];
-  const { leases, notBefore, delays, available, expiring, aging } = engine.due;
+  const { leases, notBefore, delays, expiring, aging } = engine.due;
+  const available = firstAvailable(context);
   sortWaits(context);
   const waits = [
     timeTo(leases.first(), elapsed),
-    available.first() && 0,
+    available && 0,
     timeTo(notBefore.first(), now),
     timeTo(delays.first(), elapsed),
     timeTo(expiring.first(), now),
