@@ -101,7 +101,7 @@ export function messageBlock(message: Message): string {
   const facts = [message.priority, message.message_type, mark].join(", ");
   const extra =
     Object.keys(message.metadata).length > 0 ? `\n  metadata ${visibleLine(JSON.stringify(message.metadata))}` : "";
-  return `${head}  (${facts})\n  id ${message.id}${extra}\n${indented(visible(message.content), "  │ ")}\n`;
+  return `${head}  (${facts})\n  id ${message.id}${extra}\n${indented(visible(message.content.trimEnd()), "  │ ")}\n`;
 }
 
 function deliveryBlock(delivery: Delivery): string {

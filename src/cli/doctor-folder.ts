@@ -31,11 +31,17 @@ export async function* checkFolder(folder: string): AsyncGenerator<Finding> {
 const low_bytes = 1_024 ** 3;
 const too_low_bytes = 100 * 1_024 ** 2;
 
-export async function* checkDisk(folder: string): AsyncGenerator<Finding> {
+type Space = { readonly bavail: number; readonly bsize: number };
+
+/** @param spaceOf What the file system says; the real thing but in tests. */
+export async function* checkDisk(
+  folder: string,
+  spaceOf: (folder: string) => Promise<Space> = statfs,
+): AsyncGenerator<Finding> {
   const check = "disk";
   const existing = (await statIfThere(folder)) ? folder : path.dirname(folder);
   if (!(await statIfThere(existing))) return;
-  const { bavail, bsize } = await statfs(existing);
+  const { bavail, bsize } = await spaceOf(existing);
   const free_bytes = bavail * bsize;
   const text = `${(free_bytes / 1_024 ** 3).toFixed(1)} GiB free`;
   const mend = "free some space; when the disk is full, sends are refused until there is space again";

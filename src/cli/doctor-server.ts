@@ -60,12 +60,18 @@ async function clockOf(server: ServerAddress, signal: AbortSignal): Promise<numb
 /** No server need be running: then the question is whether one could be started. */
 async function whyNotReached(examination: ServerExamination, error: NotReachable): Promise<Finding[]> {
   const { server, host, port, folder, named } = examination;
-  if (named) return [{ check: "server", verdict: "wrong", text: error.message }];
+  const mend = "start it, or correct --url or HIVEPOST_URL";
+  if (named) return [{ check: "server", verdict: "wrong", text: error.message, mend }];
   const findings: Finding[] = [];
   const holder = await holderOf(folder);
   if (holder !== undefined) {
-    const mend = "name its address with --url or HIVEPOST_URL, or stop it";
-    findings.push({ check: "server", verdict: "wrong", text: `${holder}, but not at ${server.url}`, mend });
+    const text = `${holder}, but not at ${server.url}`;
+    findings.push({
+      check: "server",
+      verdict: "wrong",
+      text,
+      mend: "name its address with --url or HIVEPOST_URL, or stop it",
+    });
   } else {
     findings.push({
       check: "server",
@@ -85,7 +91,7 @@ async function holderOf(folder: string): Promise<string | undefined> {
     requireUnused(folder);
     return undefined;
   } catch (error) {
-    if (error instanceof BusError && error.code === "data_dir_in_use") return error.message;
+    if (error instanceof BusError && error.code === "data_dir_in_use") return error.message.split(";")[0];
     // A folder that is not there is nobody's; that it is not there is a finding of its own.
     return undefined;
   }
@@ -100,7 +106,8 @@ async function checkPort(host: string, port: number): Promise<Finding> {
     });
     return { check: "port", verdict: "right", text: `${host}:${port} is free` };
   } catch (error) {
-    return { check: "port", verdict: "wrong", text: describeFailure(error).message };
+    const mend = "stop that program, or serve on another port: --port or HIVEPOST_PORT";
+    return { check: "port", verdict: "wrong", text: describeFailure(error).message, mend };
   } finally {
     probe.close();
   }

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 
-/** A process of the real program. Disposing it kills it, if it still runs. */
+/** A process of the real program. Disposing it stops it, if it still runs. */
 export type Spawned = AsyncDisposable & {
   readonly process: ChildProcess;
   readonly out: () => string;
@@ -11,6 +12,8 @@ export type Spawned = AsyncDisposable & {
   /** The exit code, or the signal that ended it. */
   readonly ended: Promise<number | string>;
 };
+
+const stop_ms = 15_000;
 
 export type SpawnOptions = {
   readonly environment?: Readonly<Record<string, string>>;
@@ -41,6 +44,9 @@ export function spawnHivepost(argv: readonly string[], options: SpawnOptions = {
     err: () => kept.err,
     ended,
     async [Symbol.asyncDispose]() {
+      // A killed process writes no coverage, so it may stop by itself first.
+      child.kill("SIGTERM");
+      await Promise.race([ended, sleep(stop_ms, undefined, { ref: false })]);
       child.kill("SIGKILL");
       await ended;
     },
