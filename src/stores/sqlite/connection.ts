@@ -4,8 +4,10 @@ import { DatabaseSync } from "node:sqlite";
 const common = { trusted_schema: 0, mmap_size: 0, temp_store: 2, foreign_keys: 1 } as const;
 
 export type Role =
-  /** The one connection that writes the hive. `synchronous = 2`: accepted means on disk. Checkpoints are its own affair. */
+  /** The one connection that writes the hive. `synchronous = 2`: accepted means on disk. */
   | "writer"
+  /** Copies the write-ahead log into the database, and syncs what it copied; writes nothing of its own. */
+  | "checkpointer"
   /** Reads beside the writer; SQLite refuses it any write. */
   | "reader"
   /** Owns index.db, which can be made again, so it never waits for the disk. */
@@ -20,6 +22,7 @@ const pragmas: Readonly<Record<Role, Readonly<Record<string, number | string>>>>
     cache_size: -32_768,
     wal_autocheckpoint: 0,
   },
+  checkpointer: { ...common, journal_mode: "wal", synchronous: 2, busy_timeout: 0, wal_autocheckpoint: 0 },
   reader: { ...common, busy_timeout: 1_000, cache_size: -8_192 },
   indexer: { ...common, journal_mode: "wal", synchronous: 0, busy_timeout: 1_000, cache_size: -16_384 },
 };

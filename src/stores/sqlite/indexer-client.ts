@@ -18,17 +18,21 @@ export type IndexerClient = {
 export function createIndexerClient(post: (message: ToIndexer) => void, log: Log): IndexerClient {
   let lag = 0;
   let isAsleep = false;
+  /** Whether messages were entered that the thread may not have been woken for. */
+  let hasNews = false;
   let isBroken = false;
 
   function tell(message: ToIndexer): void {
     if (isBroken) return;
     isAsleep = false;
+    hasNews = false;
     post(message);
   }
 
   return {
     entered(messages) {
       lag += messages;
+      hasNews = true;
       if (isAsleep) tell({ wake: true });
     },
     forgotten: (messages) => tell({ forgotten: messages }),
@@ -49,7 +53,9 @@ export function createIndexerClient(post: (message: ToIndexer) => void, log: Log
 
   function fallAsleep(): void {
     isAsleep = true;
-    // What was entered after it had looked for the last time.
-    if (lag > 0) tell({ wake: true });
+    // What was entered after it had looked for the last time. Only news wakes it: the lag is a count that may be off,
+    // and would keep both threads waking each other for ever.
+    if (hasNews) tell({ wake: true });
+    else lag = 0;
   }
 }

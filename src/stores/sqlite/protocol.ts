@@ -169,3 +169,8 @@ export type FromWriter =
   /** A checkpoint outside of any batch, or its failure. */
   | { readonly checkpoint_ms: number; readonly error?: WireError }
   | { readonly closed: true };
+
+export type CheckpointerOptions = { readonly file: string };
+export type FromCheckpointer =
+  | { readonly ready: true }
+  | { readonly checkpoint_ms: number; readonly error?: WireError };

@@ -22,7 +22,7 @@ import { createLookups } from "./lookups.ts";
 import { createMeasures, type Measures } from "./measures.ts";
 import { makeFolder, prepareDatabase, requireSafeSqlite } from "./open.ts";
 import { steadyClock } from "./open-delivery.ts";
-import type { FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
+import type { CheckpointerOptions, FromCheckpointer, FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { createReaderClient, type ReaderClient } from "./reader-client.ts";
 import type { FromReader, ReaderOptions, ToReader } from "./reader-protocol.ts";
 import { startThread, type Thread } from "./threads.ts";
@@ -73,6 +73,8 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
   const index_file = path.join(folder, indexName);
   const { queue, writer } = startWriter({ file, policy, bell, measures, failure });
   opened.defer(writer.close);
+  const checkpointer = startCheckpointer(file, measures, failure);
+  opened.defer(checkpointer.close);
   const { indexer, indexerThread } = startIndexer({ file, index_file, log: options.log });
   opened.defer(indexerThread.close);
   const { reader, readerThread } = startReader({ file, index_file, failure, indexer });
@@ -82,7 +84,8 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
   const context: StoreContext = { clock, policy, engine, queue, lookups, reader, indexer, counts, generation };
   lookups.load((db) => loadOpenDeliveries(db, context, { with_aging: policy.aging_ms !== undefined }));
   const agents = lookups.load(loadAgents);
-  const [writerReady, indexerReady] = await Promise.all([writer.ready, indexerThread.ready, readerThread.ready]);
+  const others = [readerThread.ready, checkpointer.ready];
+  const [writerReady, indexerReady] = await Promise.all([writer.ready, indexerThread.ready, ...others]);
   if ("ready" in writerReady) bell.ring(writerReady.ready.last_event);
   indexer.receive(indexerReady);
   opened.defer(() => queue.barrier());
@@ -147,6 +150,16 @@ function startWriter(about: {
   });
   failure.onceHappened(queue.breakDown);
   return { queue, writer };
+}
+
+function startCheckpointer(file: string, measures: Measures, failure: Failure): Thread<never, FromCheckpointer> {
+  return startThread<never, FromCheckpointer>("checkpointer", {
+    data: { file } satisfies CheckpointerOptions,
+    receive(message) {
+      if ("checkpoint_ms" in message) measures.observe("checkpoint_ms", message.checkpoint_ms);
+    },
+    broken: failure.happen,
+  });
 }
 
 function startReader({

@@ -14,7 +14,7 @@ export type Thread<To, From> = {
  * `receive`; a crash after that to `broken`.
  */
 export function startThread<To, From>(
-  name: "writer" | "reader" | "indexer",
+  name: "writer" | "checkpointer" | "reader" | "indexer",
   options: {
     readonly data: object;
     readonly receive: (message: From) => void;

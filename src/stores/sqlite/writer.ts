@@ -3,21 +3,24 @@ import { invariant } from "../../base/invariant.ts";
 import { openConnection } from "./connection.ts";
 import { toWireError } from "./failure.ts";
 import type { FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
-import { prepare } from "./statement.ts";
+import { logSize } from "./wal.ts";
 import { createBatchRunner } from "./writer-batch.ts";
 import { createWriterOperations } from "./writer-operations.ts";
 import { createWriterState } from "./writer-state.ts";
 
 /*
- * The writer thread: the one connection that writes the hive. It takes batches, answers each after its COMMIT, and copies
- * the write-ahead log back into the database (a checkpoint) between batches, never within one.
+ * The writer thread: the one connection that writes the hive. It takes batches and answers each after its COMMIT. Copying
+ * the write-ahead log back into the database (a checkpoint) is mostly the checkpointer's work; here only its last piece,
+ * between batches, so that the log can begin anew.
  */
 
-/** Beyond this much in the log, a checkpoint is made even while batches wait. Larger is rarer but longer. */
-const checkpointAt_bytes = 64 * 1_024 * 1_024;
+/** A log this long is to begin anew as soon as little enough is left to copy. */
+const longLog_bytes = 32 * 1_024 * 1_024;
+const lastPiece_bytes = 4 * 1_024 * 1_024;
+/** With this much left the checkpointer does not keep up: then batches wait for all of it. */
+const tooMuch_bytes = 512 * 1_024 * 1_024;
 /** A quiet moment is used for what would otherwise wait. */
 const idle_ms = 500;
-const page_bytes = 4_096;
 /** A log file larger than this is cut when there is time. */
 const keepLog_bytes = 128 * 1_024 * 1_024;
 
@@ -26,7 +29,6 @@ const port = parentPort;
 const { file, policy } = workerData as WriterOptions; // The main thread starts this with just that.
 
 const db = openConnection(file, "writer");
-const walState = prepare<{ busy: number; log: number; checkpointed: number }>(db, "PRAGMA wal_checkpoint(NOOP)");
 const state = createWriterState(db, policy);
 const runBatch = createBatchRunner(state, createWriterOperations(state), walSizeBytes);
 const idleTimer = setTimeout(useQuietMoment, idle_ms);
@@ -35,7 +37,7 @@ tell({ ready: { last_event: state.lastEvent() } });
 port.on("message", (message: ToWriter) => {
   if ("close" in message) return close();
   tell({ answer: runBatch(message.batch) });
-  if (walSizeBytes() > checkpointAt_bytes) checkpoint("PASSIVE");
+  if (isTimeToBeginAnew()) checkpoint("PASSIVE");
   idleTimer.refresh();
 });
 
@@ -45,15 +47,18 @@ function tell(message: FromWriter): void {
 
 /** What has not been copied back yet. The file itself stays as large as it ever was until it is cut. */
 function walSizeBytes(): number {
-  const wal = walState.get();
-  return wal && wal.log > wal.checkpointed ? (wal.log - wal.checkpointed) * page_bytes : 0;
+  return logSize(db).to_copy_bytes;
+}
+
+function isTimeToBeginAnew(): boolean {
+  const { log_bytes, to_copy_bytes } = logSize(db);
+  return (log_bytes > longLog_bytes && to_copy_bytes < lastPiece_bytes) || to_copy_bytes > tooMuch_bytes;
 }
 
 function useQuietMoment(): void {
-  const wal = walState.get();
-  if (!wal) return;
-  if (wal.log * page_bytes > keepLog_bytes) checkpoint("TRUNCATE");
-  else if (wal.log > wal.checkpointed) checkpoint("PASSIVE");
+  const { log_bytes, to_copy_bytes } = logSize(db);
+  if (log_bytes > keepLog_bytes) checkpoint("TRUNCATE");
+  else if (to_copy_bytes > 0) checkpoint("PASSIVE");
 }
 
 /** A failure (a full disk, say) is no harm: everything stays in the log, and the next checkpoint tries again. */
