@@ -15,7 +15,7 @@ const page = 500;
 export type CheckedHistory = { readonly conversations: number; readonly pairs: number; readonly words: number };
 
 export type HistoryCheck = {
-  readonly client: Client;
+  readonly client: Pick<Client, "searchMessages">;
   readonly run: string;
   readonly sent: readonly Sent[];
   readonly conversations: Conversations;
@@ -121,7 +121,7 @@ function longestWord(text: string): string | undefined {
   return plain.reduce<string | undefined>((best, word) => (word.length > (best?.length ?? 0) ? word : best), undefined);
 }
 
-async function searchAll(client: Client, search: Input<"searchMessages">): Promise<Message[]> {
+async function searchAll(client: HistoryCheck["client"], search: Input<"searchMessages">): Promise<Message[]> {
   const found: Message[] = [];
   let cursor: Input<"searchMessages">["cursor"];
   do {

@@ -32,7 +32,7 @@ export async function* readRows(file: string): AsyncGenerator<Row | BadRow> {
   let line = 0;
   for await (const bytes of linesOf(await openLog(file))) {
     line += 1;
-    if (bytes !== undefined && bytes.every((byte) => byte === 0x20 || byte === 0x0d || byte === 0x09)) continue;
+    if (bytes?.every((byte) => byte === 0x20 || byte === 0x0d || byte === 0x09)) continue;
     yield bytes === undefined ? { line, problem: `longer than ${line_limit_bytes} bytes` } : parseRow(line, bytes);
   }
 }
