@@ -1,11 +1,9 @@
-import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Call, Caller, Mailroom } from "../app/mailroom.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { BusError } from "../contract/errors.ts";
 import type { OperationName } from "../contract/routes.ts";
-import { createMcpServer } from "../mcp/tools.ts";
 import { checkInput } from "./check-input.ts";
 import { callerOf, setCaller } from "./http.ts";
 import { isExpected, toStreamError } from "./problem.ts";
@@ -41,6 +39,7 @@ export function addMcp(
         const operation = mailroom[name] as (input: unknown, call: Call) => Promise<unknown>;
         return operation(input, { caller, signal: AbortSignal.any([signal, stopping]) });
       };
+      const { createMcpServer, WebStandardStreamableHTTPServerTransport } = await loadMcp();
       const server = createMcpServer((...call) => perform(...call).catch(toExpected(request_id, log)), version);
       const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
       await server.connect(transport);
@@ -53,6 +52,15 @@ export function addMcp(
         .send(await answer.text());
     },
   });
+}
+
+/** Read when first asked for: the SDK takes 18 MiB and a good part of the time to start, and many hives never need it. */
+async function loadMcp() {
+  const [tools, transports] = await Promise.all([
+    import("../mcp/tools.ts"),
+    import("@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js"),
+  ]);
+  return { ...tools, ...transports };
 }
 
 function toWebRequest({ headers, raw }: FastifyRequest): Request {

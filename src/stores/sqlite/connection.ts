@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 
-/** The pragmas of each kind of connection, as MESSAGING's measurements chose them; `checkPragmas` reads them back. */
+/** The pragmas of every connection. */
 const common = { trusted_schema: 0, mmap_size: 0, temp_store: 2, foreign_keys: 1 } as const;
 
 export type Role =
@@ -51,9 +51,4 @@ export function openConnection(file: string, role: Role): DatabaseSync {
 function pragmaOf(db: DatabaseSync, name: string): unknown {
   // The column is not always named like the pragma: `PRAGMA busy_timeout` answers in a column "timeout".
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
-}
-
-/** The pragmas in force on a writer, for the log. */
-export function describePragmas(role: Role): Readonly<Record<string, number | string>> {
-  return pragmas[role];
 }

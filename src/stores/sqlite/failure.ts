@@ -45,10 +45,6 @@ export function unavailable(message: string, options: ErrorOptions & { retry_aft
   return new BusError("unavailable", message, { retry_after_ms: 1_000, ...options });
 }
 
-export function isBusy(error: unknown): boolean {
-  return primaryCode(error) === codes.busy;
-}
-
 /** What crosses from a thread: an Error would lose its code on the way. */
 export type WireError = { readonly message: string; readonly kind: FailureKind; readonly stack?: string };
 

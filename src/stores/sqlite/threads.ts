@@ -24,6 +24,8 @@ export function startThread<To, From>(
   const worker = new Worker(new URL(`./${name}${extname(import.meta.filename)}`, import.meta.url), {
     workerData: options.data,
     name: `hivepost ${name}`,
+    // By default each thread's young objects may take up to 48 MiB before they are looked through.
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
   });
   let isClosing = false;
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
