@@ -10,6 +10,8 @@ export type IndexCatchUp = {
   readonly cpu_ms: number;
 };
 
+const patience_ms = 600_000;
+
 /**
  * The index is made on a thread that lets all others go first, so under load it falls behind: its work is put off, not
  * saved. This waits for it, so that the work can be counted.
@@ -18,7 +20,10 @@ export async function awaitIndex(server: Hivepost): Promise<IndexCatchUp> {
   const cpuBefore = cpuOfProcess(server.pid);
   const start = performance.now();
   const lag_messages = await indexLag(server);
-  for (let lag = lag_messages; lag > 0; lag = await indexLag(server)) await delay(200);
+  for (let lag = lag_messages; lag > 0; lag = await indexLag(server)) {
+    if (performance.now() - start > patience_ms) throw new Error(`the index stays ${lag} messages behind`);
+    await delay(200);
+  }
   const catch_up_s = Math.round((performance.now() - start) / 100) / 10;
   return { lag_messages, catch_up_s, cpu_ms: cpuOfProcess(server.pid) - cpuBefore };
 }
