@@ -161,12 +161,19 @@ function tokenHint({ token, tokenOrigin }: ServerAddress): string {
   return `; there is no ${tokenOrigin}: name the hive's folder with --data-dir, or set HIVEPOST_TOKEN or HIVEPOST_TOKEN_FILE`;
 }
 
-/** A lasting connection, for what one request cannot do. @throws NotReachable at once where no server answers. */
-export async function openClient({ given, terminal, signal }: Run): Promise<Client> {
+/**
+ * A lasting connection, for what one request cannot do. @throws NotReachable at once where no server answers.
+ *
+ * @param patience How long requests wait for a server that goes away later; the client's default where it is not given.
+ */
+export async function openClient(
+  { given, terminal, signal }: Run,
+  patience: { readonly connect_timeout_ms?: number } = {},
+): Promise<Client> {
   const server = await findServer(given, terminal);
   await ask(server, "health", {}, signal);
   const { url, token = "" } = server;
   // Loaded here, so that commands of one request start without it.
   const { connect } = await import("../client/client.ts");
-  return connect(url, { token });
+  return connect(url, { token, ...patience });
 }

@@ -23,5 +23,7 @@ export type Command = {
   readonly examples: readonly (readonly [line: string, explanation: string])[];
   /** More to know, for `hivepost help <command>`. */
   readonly about?: string;
+  /** Changes nothing and may be busy without a pause: a signal just ends the process. Others are asked to stop. */
+  readonly endsAtOnce?: true;
   readonly run: (run: Run) => Promise<ExitCode>;
 };

@@ -26,6 +26,7 @@ export const doctorCommand: Command = {
     ["doctor --data-dir ./hive --quick", "another hive, without reading its whole database"],
   ],
   about: "Changes nothing. Exit code 1 if anything is wrong; warnings do not count.",
+  endsAtOnce: true,
   run: examineAll,
 };
 

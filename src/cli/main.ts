@@ -64,8 +64,10 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<Ex
 }
 
 async function runUntilStopped(command: Command, given: Arguments, terminal: Terminal): Promise<ExitCode> {
+  const json = given.flags.has("json");
+  if (command.endsAtOnce) return await command.run({ given, terminal, json, signal: new AbortController().signal });
   using stop = stopSignal();
-  return await command.run({ given, terminal, json: given.flags.has("json"), signal: stop.signal });
+  return await command.run({ given, terminal, json, signal: stop.signal });
 }
 
 function withEverywhere(command: Command): Command {

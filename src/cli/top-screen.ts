@@ -1,6 +1,6 @@
 import { describeDuration } from "../base/time.ts";
 import { type Inbox, type Priority, priorities } from "../contract/messages.ts";
-import { type Column, shortened, table } from "./print.ts";
+import { type Column, counted, shortened, table } from "./print.ts";
 import type { WatchedAgent } from "./top-inboxes.ts";
 
 type Counts = Readonly<Record<string, number>>;
@@ -35,14 +35,14 @@ export function screenOf(snapshot: Snapshot, { url, columns, rows }: Frame): str
   const room = Math.max(1, rows - head.length - 2);
   const shown = snapshot.agents.slice(0, room);
   const hidden = snapshot.agents.length - shown.length;
-  const foot = hidden > 0 ? `… and ${hidden} more agents\n` : "";
+  const foot = hidden > 0 ? `… and ${counted(hidden, "more agent")}\n` : "";
   return `${head.join("\n")}\n${agentTable(shown, columns)}${foot}`;
 }
 
 function headOf({ health, before, at_ms, agents }: Snapshot, url: string): string[] {
   const { status, version, uptime_ms, store } = health;
   const up = uptime_ms === undefined ? "" : `, up ${describeDuration(uptime_ms)}`;
-  const title = `hivepost ${version ?? ""} at ${url}: ${status}${up}, ${agents.length} agents`;
+  const title = `hivepost ${version ?? ""} at ${url}: ${status}${up}, ${counted(agents.length, "agent")}`;
   if (!store) return [title, "the token lets nothing more be seen"];
   const waiting = priorities.map((it) => `${it} ${store.depth[it]}`).join("  ");
   const oldest = describeDuration(store.oldest_age_ms);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "../client/client.ts";
+import { BusError } from "../contract/errors.ts";
 import { countOf, UsageError } from "./arguments.ts";
 import { findServer, openClient, serverFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
@@ -12,6 +13,9 @@ import { type HealthDetail, type Snapshot, screenOf } from "./top-screen.ts";
 const default_every_s = 2;
 /** Between the two looks that a single snapshot's rates come from. */
 const rate_ms = 1_000;
+
+/** A server that is away so long is shown to be so. */
+const away_ms = 2_000;
 
 const clear = "\u001b[H\u001b[J";
 const hideCursor = "\u001b[?25l";
@@ -40,7 +44,7 @@ export const topCommand: Command = {
     const [extra] = run.given.words;
     if (extra) throw new UsageError("top takes flags only, e.g. hivepost top --once");
     const every_s = countOf(run.given, "every", { minimum: 1, maximum: 3_600 }) ?? default_every_s;
-    await using client = await openClient(run);
+    await using client = await openClient(run, { connect_timeout_ms: away_ms });
     const { url } = await findServer(run.given, run.terminal);
     const live = run.terminal.stdout.isTTY && !run.given.flags.has("once") && !run.json;
     return live ? await watch(client, { url, every_s }, run) : await lookOnce(client, url, run);
@@ -75,14 +79,19 @@ async function watch(client: Client, { url, every_s }: { url: string; every_s: n
   terminal.stdout.write(hideCursor);
   try {
     while (!signal.aborted) {
-      before = await look(client, inboxes, before);
-      draw(terminal.stdout, before, url);
+      before = await look(client, inboxes, before).catch(undefinedIfAway);
+      if (before) draw(terminal.stdout, before, url);
+      else terminal.stdout.write(`${clear}${url} does not answer; trying again\n`);
       await sleep(every_s * 1_000, undefined, { signal }).catch(() => undefined);
     }
   } finally {
     terminal.stdout.write(showCursor);
   }
   return 0;
+}
+
+function undefinedIfAway(error: unknown): undefined {
+  if (!(error instanceof BusError) || error.code !== "unreachable") throw error;
 }
 
 function draw(stdout: Screen, snapshot: Snapshot, url: string): void {

@@ -4,6 +4,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { main } from "../../src/cli/main.ts";
+import { serve } from "../../src/serve.ts";
 import { eventually } from "../support/eventually.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
 import { fakeTerminal, run } from "./fake-terminal.ts";
@@ -114,6 +115,28 @@ describe("top", () => {
     assert.equal(await shown, 0);
     assert.match(terminal.out(), /per second {2}accepted [0-9]/);
     assert.ok(terminal.out().endsWith("\u001b[?25h"));
+  });
+});
+
+describe("top without a server", () => {
+  it("says so, and goes on when there is one again", async () => {
+    await using folder = await temporaryFolder();
+    const start = (port: string) =>
+      serve({ flags: { port, data_dir: folder.path, log_level: "silent", stop_ms: "0" }, environment: {} });
+    const first = await start("0");
+    const terminal = fakeTerminal({
+      environment: { HIVEPOST_URL: first.url, HIVEPOST_DATA_DIR: folder.path },
+      isTTY: true,
+    });
+    const drawn = () => terminal.out().split("\u001b[H\u001b[J");
+    const shown = main(["top", "--every", "1"], terminal);
+    await eventually("the screen is drawn", () => drawn().at(-1)?.includes("accepted"));
+    await first[Symbol.asyncDispose]();
+    await eventually("the server is missed", () => drawn().at(-1)?.includes("does not answer; trying again"));
+    await using _second = await start(new URL(first.url).port);
+    await eventually("the screen is drawn again", () => drawn().at(-1)?.includes("accepted"));
+    process.emit("SIGINT", "SIGINT");
+    assert.equal(await shown, 0);
   });
 });
 
