@@ -43,30 +43,13 @@ function toLease(side: Side, given: { lease: number; message: number | undefined
 
 const evidence = fc.constantFrom("injected", "seen");
 
-const deliverySteps = [
-  call(16, "publish", fc.array(newMessage, { minLength: 1, maxLength: 3 }), async (side, batch) => {
-    const outcomes = await side.store.deliveries.publish(batch.map((it) => toPublication(side, it)));
-    for (const it of outcomes) if (it.outcome === "accepted") meetMessage(side, it.message);
-    return outcomes;
-  }),
-  call(
-    14,
-    "claim",
-    fc.record({
-      agent_id: agent,
-      limit,
-      lease_ms: fc.constantFrom(1_000, 5_000, 30_000),
-      min_priority: maybe(fc.constantFrom(...priorities), 8),
-      when: maybe(fc.constantFrom(...moments), 8),
-    }),
-    async ({ store, leases }, claim) => {
-      const outcome = await store.deliveries.claim(defined({ ...claim, actor: claim.agent_id }));
-      if (outcome.outcome === "claimed") {
-        leases.push(...outcome.deliveries.map(({ message, lease_id }) => ({ message_id: message.id, lease_id })));
-      }
-      return outcome;
-    },
-  ),
+const publish = call(16, "publish", fc.array(newMessage, { minLength: 1, maxLength: 3 }), async (side, batch) => {
+  const outcomes = await side.store.deliveries.publish(batch.map((it) => toPublication(side, it)));
+  for (const it of outcomes) if (it.outcome === "accepted") meetMessage(side, it.message);
+  return outcomes;
+});
+
+const leaseSteps = [
   call(6, "acknowledge", fc.array(lease, { minLength: 1, maxLength: 3 }), (side, leases) =>
     side.store.deliveries.acknowledge(
       leases.map((it) => toLease(side, it)),
@@ -95,6 +78,32 @@ const deliverySteps = [
       "connection closed",
     ),
   ),
+];
+
+const deliverySteps = [
+  publish,
+  call(
+    14,
+    "claim",
+    fc.record({
+      agent_id: agent,
+      limit,
+      lease_ms: fc.constantFrom(1_000, 5_000, 30_000),
+      min_priority: maybe(fc.constantFrom(...priorities), 8),
+      when: maybe(fc.constantFrom(...moments), 8),
+    }),
+    async ({ store, leases }, claim) => {
+      const outcome = await store.deliveries.claim(defined({ ...claim, actor: claim.agent_id }));
+      if (outcome.outcome === "claimed") {
+        leases.push(...outcome.deliveries.map(({ message, lease_id }) => ({ message_id: message.id, lease_id })));
+      }
+      return outcome;
+    },
+  ),
+  ...leaseSteps,
+  // A store may carry these out together; what they do must be what they would do one after the other.
+  atOnce(3, [publish]),
+  atOnce(3, leaseSteps),
   call(8, "sweep", limit, (side, most) => side.store.deliveries.sweep(most)),
   call(
     2,
@@ -218,4 +227,12 @@ function time(weight: number, name: string, move: (clock: TestClock, ms: number)
     [fc.toStringMethod]: () => `${name}(${ms})`,
   });
   return { weight, arbitrary: offset_ms.map(toStep) };
+}
+
+function atOnce(weight: number, steps: fc.WeightedArbitrary<Step>[]): fc.WeightedArbitrary<Step> {
+  const toStep = (given: Step[]) => ({
+    play: (side: Side) => Promise.all(given.map((it) => "play" in it && it.play(side))),
+    [fc.toStringMethod]: () => `at once [${given.map((it) => it[fc.toStringMethod]()).join(", ")}]`,
+  });
+  return { weight, arbitrary: fc.array(fc.oneof(...steps), { minLength: 2, maxLength: 4 }).map(toStep) };
 }
