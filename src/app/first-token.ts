@@ -53,5 +53,8 @@ async function createToken(file: string, randomBytes: RandomBytes): Promise<stri
     await handle.close();
   }
   await rename(unfinished, file);
+  // The new name is on disk once its folder is.
+  await using folder = await open(path.dirname(file), "r");
+  await folder.sync();
   return text;
 }

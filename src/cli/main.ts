@@ -37,15 +37,20 @@ const commands: readonly Command[] = [...operationCommands, ...specialCommands, 
  * @param argv What follows the program's name.
  */
 export async function main(argv: readonly string[], terminal: Terminal = processTerminal()): Promise<ExitCode> {
-  const json = argv.includes("--json");
   try {
     return await dispatch(argv, terminal);
   } catch (error) {
     const { message, code } = describeFailure(error);
-    if (json && error instanceof Refusal) terminal.stdout.write(`${jsonLine(error.problem)}\n`);
+    if (asksForJson(argv) && error instanceof Refusal) terminal.stdout.write(`${jsonLine(error.problem)}\n`);
     terminal.stderr.write(`hivepost: ${message}\n`);
     return code;
   }
+}
+
+/** After a bare `--` it would be text. */
+function asksForJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end === -1 ? argv.length : end).includes("--json");
 }
 
 async function dispatch(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
@@ -78,6 +83,11 @@ function withEverywhere(command: Command): Command {
 function findCommand(name: string): Command {
   const found = commands.find((it) => it.name === name) ?? commands.find((it) => it.also?.includes(name));
   if (found) return found;
+  if (name.startsWith("-")) {
+    throw new UsageError(
+      `flags come after the command, as in: ${programName} agents --json; not first ${quoted(name)}`,
+    );
+  }
   const names = commands.flatMap((it) => [it.name, ...(it.also ?? [])]);
   throw new UsageError(
     `there is no command ${quoted(name)}${suggestion(name, names)}; ${programName} help lists them all`,

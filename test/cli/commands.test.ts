@@ -190,6 +190,10 @@ describe("a refusal", () => {
     assert.match(err, /^hivepost: agent_not_found: .*\n$/);
   });
 
+  it("takes --json after a bare -- for text", async () => {
+    assert.equal((await hive.hivepost("send", "nobody", "--", "--json")).out, "");
+  });
+
   it("of a token says where the token came from", async () => {
     await using other = await temporaryFolder();
     const environment = { HIVEPOST_URL: hive.url, HIVEPOST_DATA_DIR: other.path };

@@ -55,6 +55,12 @@ describe("help", () => {
     }
   });
 
+  it("says where flags belong", async () => {
+    const { code, err } = await run(["--json", "agents"]);
+    assert.equal(code, 2);
+    assert.match(err, /^hivepost: flags come after the command, as in: .*hivepost agents --json/);
+  });
+
   it("is near where a command is mistyped", async () => {
     const { code, err } = await run(["sned", "bob"]);
     assert.equal(code, 2);
