@@ -16,6 +16,8 @@ export type ConnectionsOptions = {
   /** Answers to what was sent on a wire directly; the frame is valid only during the call. */
   readonly onAnswer: (answer: Extract<Incoming, { kind: "answer" }>, frame: Buffer) => void;
   readonly onDelivery: (connection: number, delivery: Extract<Incoming, { kind: "delivery" }>, frame: Buffer) => void;
+  /** A connection ended by itself; unless given, that ends the run. */
+  readonly onLost?: (connection: number, why: Error) => void;
 };
 
 /** Ids of requests made by `call`: above all that others use. */
@@ -32,7 +34,8 @@ export async function openConnections(options: ConnectionsOptions): Promise<Conn
   const { url, token } = options;
   const wires: Wire[] = [];
   for (let i = 0; i < options.count; i++) {
-    wires.push(await openWire({ url, token, onText: onText(i), onLost: failRun }));
+    const onLost = (why: Error) => (options.onLost ? options.onLost(i, why) : failRun(why));
+    wires.push(await openWire({ url, token, onText: onText(i), onLost }));
   }
   return {
     wires,

@@ -65,6 +65,10 @@ export type Judge = {
   isOpen(id: MessageId): boolean;
   /** Messages that are not known to be acknowledged by all their recipients. */
   openIds(): MessageId[];
+  /** Those among them whose acknowledgement left, and nobody knows what became of it. */
+  doubtfulIds(): MessageId[];
+  /** How many are open. */
+  readonly openCount: number;
   readonly counts: JudgeCounts;
   /** What broke a promise, in words; the first few. */
   readonly complaints: readonly string[];
@@ -120,6 +124,13 @@ export function createJudge({ max_attempts }: { max_attempts: number }): Judge {
     },
     isOpen: (id) => open.has(id),
     openIds: () => [...open.keys()],
+    doubtfulIds() {
+      const isDoubtful = ({ ways }: Entry) => [...ways.values()].some((it) => it.state === "acknowledging");
+      return [...open.values()].filter(isDoubtful).map((it) => it.sending.id);
+    },
+    get openCount() {
+      return open.size;
+    },
     counts,
     complaints: judgement.complaints,
   };
@@ -276,7 +287,10 @@ function audit(judgement: Judgement, message: TracedMessage, options: LedgerOpti
     }
   }
   for (const fault of ledgerFaults(message, options)) complain(judgement, message.id, fault);
-  judgement.open.delete(message.id);
+  if (!entry) return;
+  // What became of an acknowledgement without an answer is known now; the answer to the sending may yet come.
+  for (const way of entry.ways.values()) way.state = "acknowledged";
+  closeIfDone(judgement, entry);
 }
 
 export type LedgerOptions = {
