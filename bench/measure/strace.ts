@@ -55,13 +55,13 @@ export async function readTrace(file: string): Promise<DurabilityTrace> {
   return book.trace();
 }
 
-function enter(book: Book, { name, target, rest }: Call): void {
-  if (isLogSync(name, target)) book.syncBegan();
+function enter(book: Book, { thread, name, target, rest }: Call): void {
+  if (isLogSync(name, target)) book.syncBegan(thread);
   else if (target.startsWith("socket:")) for (const n of answeredIn(rest)) book.answered(n);
 }
 
-function leave(book: Book, { name, target, rest }: Call, result: string): void {
-  if (isLogSync(name, target)) book.syncEnded(result);
+function leave(book: Book, { thread, name, target, rest }: Call, result: string): void {
+  if (isLogSync(name, target)) book.syncEnded(thread, result);
   else if (name === "pwrite64" && isLog(target)) for (const [, n] of rest.matchAll(mark)) book.written(Number(n));
 }
 
@@ -83,8 +83,10 @@ function answeredIn(text: string): number[] {
 type Book = ReturnType<typeof createBook>;
 
 function createBook() {
-  let written = new Set<number>();
-  let syncing = new Set<number>();
+  /** Written to the log, by no finished fsync covered. */
+  const written = new Set<number>();
+  /** What each fsync under way will have covered: all that was written when it began. Threads may overlap. */
+  const syncing = new Map<string, readonly number[]>();
   const durable = new Set<number>();
   const tooEarly: number[] = [];
   const batches: number[] = [];
@@ -94,16 +96,16 @@ function createBook() {
     written(n: number) {
       if (!durable.has(n)) written.add(n);
     },
-    syncBegan() {
-      syncing = written;
-      written = new Set();
+    syncBegan(thread: string) {
+      syncing.set(thread, [...written]);
     },
-    syncEnded(result: string) {
+    syncEnded(thread: string, result: string) {
       if (!result.trimEnd().endsWith("= 0")) throw new Error(`an fsync of the log failed: ${result}`);
       fsyncs += 1;
-      if (syncing.size > 0) batches.push(syncing.size);
-      for (const n of syncing) durable.add(n);
-      syncing = new Set();
+      const covered = (syncing.get(thread) ?? []).filter((n) => written.delete(n));
+      syncing.delete(thread);
+      if (covered.length > 0) batches.push(covered.length);
+      for (const n of covered) durable.add(n);
     },
     answered(n: number) {
       answered += 1;

@@ -36,7 +36,7 @@ function renderResult({ bench, question, machine, figures, rounds, rejected_roun
     `### ${bench}`,
     "",
     `${question}. Median of ${rounds.length} round${rounds.length === 1 ? "" : "s"}${rejected}; ` +
-      `${machine.date.slice(0, 10)}, fsync ${machine.fsync_ms} ms.`,
+      `${machine.date.slice(0, 10)}, fsync ${machine.fsync_ms} ms, load before ${machine.load_1min}.`,
     "",
     "| figure | median | lowest – highest | wanted |",
     "|---|---:|---:|---|",
