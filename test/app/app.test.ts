@@ -178,6 +178,58 @@ describe("a claim whose caller has gone", () => {
   });
 });
 
+describe("a cursor", () => {
+  const cursorFor = (office: { now(): number }, place: unknown, print: number) =>
+    Buffer.from(JSON.stringify([place, Math.floor(office.now() / 1_000), print])).toString("base64url");
+
+  it("whose place is not what the list asks for is refused, though it was made for that question", async () => {
+    await using hive = await open();
+    const print = (cursor: string) => JSON.parse(Buffer.from(cursor, "base64url").toString())[2] as number;
+    for (let i = 0; i < 2; i++) await hive.send(`${i}`);
+    const messages = await hive.mailroom.searchMessages({ limit: 1 }, call);
+    for (let i = 0; i < 2; i++) await hive.mailroom.createConversation({ participants: [ada, bob] }, call);
+    const conversations = await hive.mailroom.listConversations({ limit: 1 }, call);
+    const [one, other] = [messages.next_cursor ?? "", conversations.next_cursor ?? ""];
+    const wrong = (cursor: string) => cursorFor(hive.clock, { odd: true }, print(cursor)) as BusEvent["cursor"];
+    const search = hive.mailroom.searchMessages({ limit: 1, cursor: wrong(one) }, call);
+    await assert.rejects(search, { code: "invalid_cursor" });
+    const list = hive.mailroom.listConversations({ limit: 1, cursor: wrong(other) }, call);
+    await assert.rejects(list, { code: "invalid_cursor" });
+  });
+});
+
+describe("a search", () => {
+  it("for the other side of a pair wants the one side too; an unregistered name that wrote is known", async () => {
+    await using hive = await open();
+    await assert.rejects(hive.mailroom.searchMessages({ with: bob }, call), {
+      code: "invalid_input",
+      message: /participant/,
+    });
+    const stranger = "stranger" as typeof ada;
+    await hive.mailroom.sendMessage({ from_agent: stranger, to_agent: bob, content: "hi" }, call);
+    const { messages } = await hive.mailroom.searchMessages({ from_agent: stranger }, call);
+    assert.deepEqual(
+      messages.map((it) => it.content),
+      ["hi"],
+    );
+  });
+});
+
+describe("an inbox", () => {
+  it("says when the next message falls due and the next lease ends", async () => {
+    await using hive = await open();
+    const deliver_at = new Date(hive.clock.now() + 60_000).toISOString();
+    await hive.mailroom.sendMessage({ to_agent: bob, content: "later", deliver_at }, call);
+    await hive.send("now");
+    await hive.mailroom.claimMessages({ agent_id: bob, lease_ms: 5_000 }, call);
+    const inbox = await hive.mailroom.getInbox({ agent_id: bob }, call);
+    assert.equal(inbox.next_available_at, deliver_at);
+    assert.equal(inbox.next_lease_expires_at, new Date(hive.clock.now() + 5_000).toISOString());
+    const all = await hive.mailroom.listDeadLetters({}, call);
+    assert.deepEqual(all, { dead_letters: [] });
+  });
+});
+
 describe("an agent's token", () => {
   const asBob = { caller: { actor: "bob", agent_id: bob, scopes: ["agent"] as const } };
 

@@ -238,7 +238,7 @@ describe("a worker", () => {
         await new Promise((resolve) => setTimeout(resolve, 500));
         assert.equal(signal.aborted, false);
       },
-      { lease_ms: 300, prefetch: 2 },
+      { lease_ms: 5_000, prefetch: 2 },
     );
 
     for (const message of sent) await isAcknowledged(outside, message);
