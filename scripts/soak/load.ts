@@ -137,7 +137,7 @@ async function connect(state: State, server: Address, beforeMail?: () => Promise
 async function openLink(state: State, { url, token }: Address): Promise<Link> {
   const { options } = state;
   const { promise: gone, resolve } = Promise.withResolvers<void>();
-  let left = options.connections;
+  const lost = new Set<number>();
   const connections = await openConnections({
     url,
     token,
@@ -148,8 +148,8 @@ async function openLink(state: State, { url, token }: Address): Promise<Link> {
     },
     onLost(connection, why) {
       if (!link.isEnding) options.complain(`connection ${connection} was lost: ${why.message}`);
-      left -= 1;
-      if (left === 0) resolve();
+      // A goodbye and the end of the connection are two losses of one.
+      if (lost.add(connection).size === options.connections) resolve();
     },
   });
   const link: Link = { connections, gone, isReady: false, isEnding: false };

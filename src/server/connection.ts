@@ -75,11 +75,12 @@ export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, of
 
 function createLive(ws: WebSocket, socket: Duplex, caller: Caller, office: StreamOffice): Live {
   const gone = new AbortController();
-  const writer = createFrameWriter(socket, () => {
+  const onRoom = () => {
     if (ws.isPaused) live.heard = true;
     outbound.resume();
     readOn(live);
-  });
+  };
+  const writer = createFrameWriter(socket, onRoom, () => ws.readyState === ws.OPEN);
   const waitingCall = { caller, signal: gone.signal };
   const outbound = createOutbound({
     writer,

@@ -16,8 +16,9 @@ export type FrameWriter = {
  * @param socket The socket under an open WebSocket without compression; only whole frames are written, so that the
  * library's own control frames fit between them.
  * @param onRoom Called after writing, as soon as the socket takes more.
+ * @param isOpen Whether text may still be sent; nothing may follow a Close frame (RFC 6455, section 5.5.1).
  */
-export function createFrameWriter(socket: Duplex, onRoom: () => void): FrameWriter {
+export function createFrameWriter(socket: Duplex, onRoom: () => void, isOpen: () => boolean = () => true): FrameWriter {
   let texts: string[] = [];
   let waiting_chars = 0;
 
@@ -27,7 +28,7 @@ export function createFrameWriter(socket: Duplex, onRoom: () => void): FrameWrit
     texts = [];
     waiting_chars = 0;
     // A large write that the system takes at once announces no "drain", whatever its size.
-    if (socket.writable && socket.write(encode(batch))) onRoom();
+    if (socket.writable && isOpen() && socket.write(encode(batch))) onRoom();
   };
   socket.on("drain", onRoom);
 
