@@ -15,8 +15,13 @@ import { prepare } from "./statement.ts";
  * reached yet, searches find directly; so it may be late, and it lets the threads that mail waits for go first.
  */
 
-/** How many events are gone through at a time: a few hundred messages, some tens of milliseconds of work. */
-const eventsAtOnce = 2_000;
+/** How many events are gone through at a time: some thousand messages, a tenth of a second of work. */
+const eventsAtOnce = 6_000;
+/**
+ * How long it rests after each round. What it enters in one go costs a third of what it costs piece by piece (measured
+ * 2026-11: 178 microseconds a message one at a time, 48 by 200, 37 by 1,000), and searches find the rest without it.
+ */
+const rest_ms = 100;
 /** After an error (a full disk, say). */
 const retry_ms = 2_000;
 /** An index of which more than half is forgotten, and that is not small anyway, is made anew. */
@@ -46,6 +51,7 @@ const sql = {
 };
 if (!isOfThisHive()) rebuild("the database is not the one it was made from");
 let isClosing = false;
+const closing = new AbortController();
 let wake: (() => void) | undefined;
 tell({ ready: { backlog: sql.backlog.get(index.progress().event_position)?.messages ?? 0 } });
 const stopped = work();
@@ -64,11 +70,16 @@ async function work(): Promise<void> {
       tell({ asleep: true });
       await woken();
     } else if (enter(found)) {
-      await setTimeout(0); // Lets messages in.
+      await rest();
     } else {
       await Promise.race([setTimeout(retry_ms, undefined, { ref: false }), woken()]);
     }
   }
+}
+
+/** Ends early only when the thread is to close. */
+async function rest(): Promise<void> {
+  await setTimeout(rest_ms, undefined, { signal: closing.signal }).catch(() => undefined);
 }
 
 function woken(): Promise<void> {
@@ -146,6 +157,7 @@ function tell(message: FromIndexer): void {
 
 async function close(): Promise<void> {
   isClosing = true;
+  closing.abort();
   wake?.();
   await stopped;
   index.close();
