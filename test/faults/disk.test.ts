@@ -7,7 +7,7 @@ import { databaseName } from "../../src/stores/sqlite/schema.ts";
 import { runHivepost, spawnServer } from "../cli/spawned.ts";
 import { eventually } from "../support/eventually.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
-import { clientOf } from "./load.ts";
+import { clientOf } from "./operator.ts";
 
 const withoutMount = process.getuid?.() === 0 ? false : "mounting a small disk needs root";
 

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { spawnHivepost, spawnServer } from "../cli/spawned.ts";
 import { eventually } from "../support/eventually.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
-import { clientOf, tokenOf } from "./load.ts";
+import { clientOf, tokenOf } from "./operator.ts";
 
 const fakeTime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 const withoutFakeTime = existsSync(fakeTime) ? false : "libfaketime is not installed (apt-get install faketime)";
