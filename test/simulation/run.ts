@@ -3,6 +3,7 @@ import type { Store } from "../../src/app/ports.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Config } from "../../src/config.ts";
+import { BusError } from "../../src/contract/errors.ts";
 import type { BusEvent } from "../../src/contract/events.ts";
 import type { Cursor } from "../../src/contract/messages.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
@@ -38,6 +39,8 @@ export type Run = {
   readonly waitingSince: Map<Waiter, number>;
   /** All events that were followed, in order, over all restarts. */
   readonly followed: BusEvent[];
+  /** Whether some were forgotten while the server was down, before they could be followed; the follower is told so. */
+  missedEvents: boolean;
   readonly errors: unknown[];
   store: Store;
   server: (Server & { readonly gate: Gate; readonly kill: AbortController }) | undefined;
@@ -73,7 +76,11 @@ export async function startServer(run: Run): Promise<void> {
     if (!kill.signal.aborted) run.followed.push(...events);
   };
   // From the very beginning: the first event of all comes after position 0.
-  await mailroom.follow({ after: after ?? startOfEvents }, push, call);
+  await mailroom.follow({ after: after ?? startOfEvents }, push, call).catch((error: unknown) => {
+    if (!(error instanceof BusError) || error.code !== "cursor_expired") throw error;
+    run.missedEvents = true;
+    return mailroom.follow({}, push, call);
+  });
   // What a crash has left undone comes first.
   await gate.drain();
 }

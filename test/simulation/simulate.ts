@@ -54,6 +54,7 @@ export async function simulate({ seed, life, messages }: SimulationOptions): Pro
     waiters: new Set(),
     waitingSince: new Map(),
     followed: [],
+    missedEvents: false,
     errors: [],
     store: await life.open({ clock: time.clock, policy }),
     server: undefined,
