@@ -3,7 +3,7 @@ import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import type { Caller } from "../app/mailroom.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
-import { BusError, type ErrorCode } from "../contract/errors.ts";
+import { BusError, type ErrorCode, errorStatus } from "../contract/errors.ts";
 import type { OperationName } from "../contract/routes.ts";
 import type { Metrics } from "./metrics.ts";
 import { parseJsonBytes, requireWellFormed } from "./parse-json.ts";
@@ -72,6 +72,9 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     done();
   });
   app.addHook("onSend", (_request, reply, payload, done) => {
+    // Closed at once, a connection on which the client still writes is reset, and the answer may be lost with it. Kept, the
+    // rest of the body is read and thrown away, for as long as a request may take.
+    if (reply.statusCode === errorStatus.body_too_large) reply.removeHeader("connection");
     // A connection kept alive after its last answer would hold up the stop.
     if (options.stopping.aborted) reply.header("connection", "close");
     done(null, payload);

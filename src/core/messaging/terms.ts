@@ -2,7 +2,10 @@ import type { AgentId, ConversationId, MessageType, Priority } from "../../contr
 import { metadataScalars, words } from "./words.ts";
 
 /** What of a message can be asked for. */
-export type Findable = {
+export type Findable = Headers & { readonly content: string };
+
+/** All of that but its words. */
+export type Headers = {
   readonly from_agent: string;
   /** The agent, or the address as text. */
   readonly to_agent: string;
@@ -11,7 +14,6 @@ export type Findable = {
   readonly priority: string;
   readonly message_type: string;
   readonly metadata: unknown;
-  readonly content: string;
 };
 
 /** What can be asked: all that is given must hold. */
@@ -32,10 +34,10 @@ export type Term = { readonly kind: TermKind; readonly value: string };
 export type TermKind = "from" | "to" | "pair" | "conversation" | "priority" | "type" | "metadata" | "word";
 
 /**
- * Every term of a message, none twice. An index of these finds at least the messages that `matches()`; what it finds is
- * checked once more, so an index may confuse terms (hash, shorten or encrypt them), but never miss one.
+ * Every term of a message but its `words()`, none twice. An index of both finds at least the messages that `matches()`; what
+ * it finds is checked once more, so an index may confuse terms (hash, shorten or encrypt them), but never miss one.
  */
-export function termsOf(message: Findable): Term[] {
+export function headerTermsOf(message: Headers): Term[] {
   const receivers = [...new Set([message.to_agent, ...message.recipients])];
   const scalars = new Set(metadataScalars(message.metadata).map(scalarText));
   return [
@@ -46,7 +48,6 @@ export function termsOf(message: Findable): Term[] {
     { kind: "priority", value: message.priority },
     { kind: "type", value: message.message_type },
     ...[...scalars].map((value): Term => ({ kind: "metadata", value })),
-    ...words(message.content).map((value): Term => ({ kind: "word", value })),
   ];
 }
 

@@ -4,7 +4,7 @@ const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script
 const beyondAscii = /[^\p{ASCII}]/u;
 const asciiWord = /[a-z0-9_]+/g;
 /** Longer ones are cut: nobody searches for a whole base64 blob, and the index need not hold it. */
-const longest = 64;
+export const longestWord = 64;
 
 /**
  * The words of a text, as the search understands them: compatibility-normalised, lower case, letters, digits and
@@ -12,7 +12,7 @@ const longest = 64;
  */
 export function words(text: string): string[] {
   if (!beyondAscii.test(text)) {
-    return unique((text.toLowerCase().match(asciiWord) ?? []).map((it) => it.slice(0, longest)));
+    return unique((text.toLowerCase().match(asciiWord) ?? []).map((it) => it.slice(0, longestWord)));
   }
   const runs = text.normalize("NFKC").toLowerCase().match(word) ?? [];
   return unique(runs.flatMap((run) => (unspaced.test(run) ? splitUnspaced(run) : [run])).map(cut));
@@ -24,7 +24,7 @@ function unique(texts: readonly string[]): string[] {
 
 /** Cuts between code points, so that no half surrogate is left. */
 function cut(text: string): string {
-  return text.length <= longest ? text : [...text].slice(0, longest).join("");
+  return text.length <= longestWord ? text : [...text].slice(0, longestWord).join("");
 }
 
 function splitUnspaced(text: string): string[] {

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { Term, TermKind } from "../../core/messaging/terms.ts";
+import { type Headers, headerTermsOf, type Term, type TermKind } from "../../core/messaging/terms.ts";
+import { longestWord, words } from "../../core/messaging/words.ts";
 
 /*
  * index.db: which messages hold which terms. It holds nothing that is not in the database, is made anew when it is missing,
@@ -11,7 +12,7 @@ import type { Term, TermKind } from "../../core/messaging/terms.ts";
 
 export const indexName = "index.db";
 /** Counts up when what stands in the file changes its meaning: an older index is dropped and made anew. */
-export const indexVersion = 1;
+export const indexVersion = 2;
 
 export const indexSchema = `
   CREATE TABLE progress (
@@ -27,8 +28,10 @@ export const indexSchema = `
   CREATE VIRTUAL TABLE terms USING fts5(
     list, content = '', columnsize = 0, detail = none, tokenize = "ascii tokenchars '_'"
   );
-  -- More of it in memory before it is written means fewer merges later.
+  -- More of it in memory before it is written, and more pieces of one size before they are merged, mean less work: together
+  -- a fifth of it (measured 2026-11), while a search looks into at most so many pieces.
   INSERT INTO terms (terms, rank) VALUES ('hashsize', 8388608);
+  INSERT INTO terms (terms, rank) VALUES ('automerge', 16);
   PRAGMA user_version = ${indexVersion};
 `;
 
@@ -41,8 +44,9 @@ export type Progress = {
   readonly boot_id: string;
 };
 
-const initials: Readonly<Record<TermKind, string>> = {
-  word: "w",
+/** Begins every token that is no word: a character that no word holds, and that the tokenizer leaves alone. */
+const mark = "§";
+const initials: Readonly<Record<Exclude<TermKind, "word">, string>> = {
   from: "f",
   to: "t",
   pair: "p",
@@ -57,11 +61,47 @@ const initials: Readonly<Record<TermKind, string>> = {
  * Words stand as they are; the rest is hashed, since ids are long and may hold anything. Whatever two terms share a token,
  * every hit is checked against the message itself.
  */
-export function tokenOf({ kind, value }: Term): string {
-  return kind === "word" ? `w${value}` : initials[kind] + hashText(value);
+function tokenOf({ kind, value }: Term): string {
+  return kind === "word" ? value : mark + initials[kind] + hashText(value);
 }
 
-/** 53 bits as base 36. Source: cyrb53, bryc, public domain. */
+/** The text from which the tokenizer makes every token of a message. */
+export function textToIndex(content: string, headers: Headers): string {
+  const text = isCutAlike(content) ? content : words(content).join(" ");
+  return `${text} ${headerTermsOf(headers).map(tokenOf).join(" ")}`;
+}
+
+/**
+ * Whether the tokenizer finds the same words in a text as `words()` does: it lower-cases ASCII only, and shortens nothing.
+ * Doing that once, in C, is what makes the index cheap: it halves the cost of a message.
+ */
+function isCutAlike(text: string): boolean {
+  if (beyondAscii.test(text)) return false;
+  // A word that is too long covers one of these places.
+  for (let at = longestWord; at < text.length; at += longestWord + 1) {
+    if (wordLengthAt(text, at) > longestWord) return false;
+  }
+  return true;
+}
+
+/** How long the word is that covers a place, as far as it matters. */
+function wordLengthAt(text: string, at: number): number {
+  let [start, end] = [at, at];
+  while (end - start <= longestWord && isWordy(text.charCodeAt(end))) end++;
+  while (end - start <= longestWord && isWordy(text.charCodeAt(start - 1))) start--;
+  return isWordy(text.charCodeAt(at)) ? end - start : 0;
+}
+
+/** NUL, too, which ends a text for SQLite. */
+const beyondAscii = /[^\p{ASCII}]|\0/u;
+
+const wordy = Uint8Array.from({ length: 128 }, (_, code) => Number(/\w/.test(String.fromCharCode(code))));
+
+function isWordy(code: number): boolean {
+  return wordy[code] === 1;
+}
+
+/** 64 bits as base 36. Source: cyrb53, bryc, public domain. */
 function hashText(text: string): string {
   let high = 0xdeadbeef;
   let low = 0x41c6ce57;
@@ -72,7 +112,7 @@ function hashText(text: string): string {
   }
   high = Math.imul(high ^ (high >>> 16), 2_246_822_507) ^ Math.imul(low ^ (low >>> 13), 3_266_489_909);
   low = Math.imul(low ^ (low >>> 16), 2_246_822_507) ^ Math.imul(high ^ (high >>> 13), 3_266_489_909);
-  return (4_294_967_296 * (2_097_151 & low) + (high >>> 0)).toString(36);
+  return (high >>> 0).toString(36) + (low >>> 0).toString(36);
 }
 
 /** The question to FTS5: one token of each group. */

@@ -2,18 +2,36 @@ import { randomUUID } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { parseJson } from "../../base/json.ts";
-import { termsOf } from "../../core/messaging/terms.ts";
 import { openConnection } from "./connection.ts";
 import { isDamage } from "./failure.ts";
-import { indexSchema, indexVersion, indexVersionOf, type Progress, tokenOf } from "./index-file.ts";
+import { indexSchema, indexVersion, indexVersionOf, type Progress, textToIndex } from "./index-file.ts";
 import { type MessageRow, recipientsOf } from "./rows.ts";
 import { prepare, type Statement } from "./statement.ts";
+
+/** What of a message goes into the index: `SELECT ${indexedColumns} FROM messages AS m`. */
+export type IndexedRow = Pick<
+  MessageRow,
+  | "position"
+  | "from_agent"
+  | "to_agent"
+  | "recipients"
+  | "priority"
+  | "conversation_id"
+  | "message_type"
+  | "metadata"
+  | "content"
+>;
+export const indexedColumns =
+  "m.position, m.from_agent, m.to_agent, m.recipients, m.priority, m.conversation_id, m.message_type, m.metadata, m.content";
 
 /** The index as the one who writes it sees it. */
 export type IndexWriting = {
   progress(): Progress;
-  /** Enters messages, and that everything up to an event is in; all in one transaction. */
-  add(messages: readonly MessageRow[], upTo: Pick<Progress, "event_position" | "event_at_ms">): void;
+  /** Enters messages, and how far the index has come with them; all in one transaction. */
+  add(
+    messages: readonly IndexedRow[],
+    upTo: Pick<Progress, "event_position" | "event_at_ms" | "message_position">,
+  ): void;
   noteForgotten(messages: number): void;
   /** Throws the file away and begins anew. */
   rebuild(): void;
@@ -30,12 +48,11 @@ export function openIndexForWriting(file: string, onRebuild: (reason: string) =>
   return {
     progress: () => open.readProgress(),
 
-    add(messages, { event_position, event_at_ms }) {
-      const last = messages.at(-1)?.position ?? open.readProgress().message_position;
+    add(messages, { event_position, event_at_ms, message_position }) {
       open.db.exec("BEGIN IMMEDIATE");
       try {
-        for (const message of messages) open.insert.run(message.position, tokensOf(message));
-        open.advance.run(event_position, event_at_ms, last, messages.length);
+        for (const message of messages) open.insert.run(message.position, textOf(message));
+        open.advance.run(event_position, event_at_ms, message_position, messages.length);
         open.db.exec("COMMIT");
       } catch (error) {
         if (open.db.isTransaction) open.db.exec("ROLLBACK");
@@ -68,9 +85,8 @@ type Open = {
   readProgress(): Progress;
 };
 
-function tokensOf(row: MessageRow): string {
-  const message = { ...row, recipients: recipientsOf(row), metadata: parseJson(row.metadata) };
-  return termsOf(message).map(tokenOf).join(" ");
+function textOf(row: IndexedRow): string {
+  return textToIndex(row.content, { ...row, recipients: recipientsOf(row), metadata: parseJson(row.metadata) });
 }
 
 function openTrusted(file: string, onRebuild: (reason: string) => void): Open {

@@ -5,9 +5,8 @@ import { invariant } from "../../base/invariant.ts";
 import { openConnection } from "./connection.ts";
 import { failureOf, isDamage, toWireError } from "./failure.ts";
 import type { Progress } from "./index-file.ts";
-import { openIndexForWriting } from "./index-writing.ts";
+import { type IndexedRow, indexedColumns, openIndexForWriting } from "./index-writing.ts";
 import type { FromIndexer, IndexerOptions, ToIndexer } from "./indexer-protocol.ts";
-import { type MessageRow, messageColumns } from "./rows.ts";
 import { prepare } from "./statement.ts";
 
 /*
@@ -36,17 +35,23 @@ const { file, index_file } = workerData as IndexerOptions; // The main thread st
 lowerPriority();
 const db = openConnection(file, "reader");
 const index = openIndexForWriting(index_file, (reason) => tell({ rebuilding: reason }));
+const arrived = "event IN ('accepted', 'imported')";
 const sql = {
-  events: prepare<{ position: number; at_ms: number; message_position: number | null; event: string }>(
+  upTo: prepare<{ position: number; at_ms: number }>(
     db,
-    "SELECT position, at_ms, message_position, event FROM events WHERE position > ? ORDER BY position LIMIT ?",
+    `SELECT position, at_ms FROM (SELECT position, at_ms FROM events WHERE position > ? ORDER BY position LIMIT ?)
+     ORDER BY position DESC LIMIT 1`,
+  ),
+  arrivals: prepare<{ message_position: number }>(
+    db,
+    `SELECT message_position FROM events WHERE position > ? AND position <= ? AND ${arrived} ORDER BY position`,
   ),
   eventAt: prepare<{ at_ms: number }>(db, "SELECT at_ms FROM events WHERE position = ?"),
   last: prepare<{ position: number | null }>(db, "SELECT MAX(position) AS position FROM events"),
-  message: prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`),
+  message: prepare<IndexedRow>(db, `SELECT ${indexedColumns} FROM messages AS m WHERE m.position = ?`),
   backlog: prepare<{ messages: number }>(
     db,
-    "SELECT COUNT(*) AS messages FROM events WHERE position > ? AND event IN ('accepted', 'imported')",
+    `SELECT COUNT(*) AS messages FROM events WHERE position > ? AND ${arrived}`,
   ),
 };
 if (!isOfThisHive()) rebuild("the database is not the one it was made from");
@@ -88,28 +93,25 @@ function woken(): Promise<void> {
   });
 }
 
-type Found = {
-  readonly messages: readonly MessageRow[];
-  readonly event_position: number;
-  readonly event_at_ms: number;
+type Found = Pick<Progress, "event_position" | "event_at_ms" | "message_position"> & {
+  readonly messages: readonly IndexedRow[];
 };
 
 /** The next events and the messages they brought; undefined where there are none. */
-function readNew({ event_position, message_position: last }: Progress): Found | undefined {
-  const events = sql.events.all(event_position, eventsAtOnce);
-  const latest = events.at(-1);
-  if (!latest) return undefined;
-  const messages: MessageRow[] = [];
-  let before = last;
-  for (const { event, message_position } of events) {
-    const isNew = event === "accepted" || event === "imported";
-    // A message to many has as many such events in a row.
-    if (!isNew || message_position === null || message_position === before) continue;
-    before = message_position;
-    const row = sql.message.get(message_position);
-    if (row) messages.push(row);
-  }
-  return { messages, event_position: latest.position, event_at_ms: latest.at_ms };
+function readNew({ event_position, message_position: before }: Progress): Found | undefined {
+  const upTo = sql.upTo.get(event_position, eventsAtOnce);
+  if (!upTo) return undefined;
+  const arrivals = sql.arrivals.all(event_position, upTo.position).map((it) => it.message_position);
+  // A message to many has as many such events in a row.
+  const positions = new Set(arrivals.filter((it) => it !== before));
+  // The index takes them fastest in their own order, in which only imported ones do not come.
+  const rows = [...positions].sort((a, b) => a - b).map((it) => sql.message.get(it));
+  return {
+    messages: rows.filter((row) => row !== undefined),
+    message_position: arrivals.at(-1) ?? before,
+    event_position: upTo.position,
+    event_at_ms: upTo.at_ms,
+  };
 }
 
 /** @returns Whether they are in the index now. */
