@@ -21,6 +21,10 @@ const eventsAtOnce = 6_000;
  * 2026-11: 178 microseconds a message one at a time, 48 by 200, 37 by 1,000), and searches find the rest without it.
  */
 const rest_ms = 100;
+/** Where it had to wait for a processor, it rests this many times as long as its round took: mail needs them more. */
+const politeness = 4;
+/** A round counts as undisturbed when it took at most this many times its own CPU time. */
+const undisturbed = 1.2;
 /** After an error (a full disk, say). */
 const retry_ms = 2_000;
 /** An index of which more than half is forgotten, and that is not small anyway, is made anew. */
@@ -70,21 +74,37 @@ port.on("message", (message: ToIndexer) => {
 
 async function work(): Promise<void> {
   while (!isClosing) {
+    const took = stopwatch();
     const found = readNew(index.progress());
     if (!found) {
       tell({ asleep: true });
       await woken();
     } else if (enter(found)) {
-      await rest();
+      await rest(restAfter(took()));
     } else {
       await Promise.race([setTimeout(retry_ms, undefined, { ref: false }), woken()]);
     }
   }
 }
 
+type Took = { readonly wall_ms: number; readonly cpu_ms: number };
+
+function stopwatch(): () => Took {
+  const start_ms = performance.now();
+  const before = process.threadCpuUsage();
+  return () => {
+    const { user, system } = process.threadCpuUsage(before); // Microseconds.
+    return { wall_ms: performance.now() - start_ms, cpu_ms: (user + system) / 1_000 };
+  };
+}
+
+function restAfter({ wall_ms, cpu_ms }: Took): number {
+  return wall_ms > undisturbed * cpu_ms + 1 ? Math.max(rest_ms, politeness * wall_ms) : rest_ms;
+}
+
 /** Ends early only when the thread is to close. */
-async function rest(): Promise<void> {
-  await setTimeout(rest_ms, undefined, { signal: closing.signal }).catch(() => undefined);
+async function rest(ms: number): Promise<void> {
+  await setTimeout(ms, undefined, { signal: closing.signal }).catch(() => undefined);
 }
 
 function woken(): Promise<void> {
