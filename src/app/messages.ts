@@ -64,7 +64,7 @@ async function prepare(office: Office, input: NewMessage, call: Call): Promise<P
 
 /** What the sender says, defaults filled in. */
 function payloadOf(input: NewMessage, from_agent: AgentId): Payload {
-  return {
+  const payload = {
     from_agent,
     to_agent: input.to_agent ?? "",
     content: input.content,
@@ -73,14 +73,12 @@ function payloadOf(input: NewMessage, from_agent: AgentId): Payload {
     metadata: input.metadata ?? {},
     when: input.when ?? "turn",
     offline: input.offline ?? "hold",
-    ...defined({
-      to: input.to,
-      reply_to: input.reply_to,
-      conversation_id: input.conversation_id,
-      deliver_at_ms: readTime("deliver_at", input.deliver_at),
-      expires_at_ms: readTime("expires_at", input.expires_at),
-    }),
-  };
+  } as const;
+  const { to, reply_to, conversation_id, deliver_at, expires_at } = input;
+  if ((to ?? reply_to ?? conversation_id ?? deliver_at ?? expires_at) === undefined) return payload;
+  const deliver_at_ms = readTime("deliver_at", deliver_at);
+  const expires_at_ms = readTime("expires_at", expires_at);
+  return { ...payload, ...defined({ to, reply_to, conversation_id, deliver_at_ms, expires_at_ms }) };
 }
 
 async function toPublication(office: Office, input: NewMessage, payload: Payload, actor: string): Promise<Publication> {

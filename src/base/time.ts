@@ -1,7 +1,15 @@
 /** RFC 3339 in UTC with milliseconds: what every time on the wire looks like, so that times sort as text. */
 export function toTimestamp(ms: number): string {
-  return new Date(ms).toISOString();
+  const last = lastTimestamps[ms & lastMask];
+  if (last?.ms === ms) return last.text;
+  const text = new Date(ms).toISOString();
+  lastTimestamps[ms & lastMask] = { ms, text };
+  return text;
 }
+
+/** Under load many messages share a millisecond, and making the text takes longer than finding it. */
+const lastTimestamps: { readonly ms: number; readonly text: string }[] = [];
+const lastMask = 15;
 
 /** Milliseconds since the Unix epoch, or undefined where `text` names no real moment. */
 export function parseTimestamp(text: string): number | undefined {

@@ -1,4 +1,5 @@
 import { fromWireError, type WireError } from "./failure.ts";
+import { packBatch } from "./packing.ts";
 import type { RequestResult, ToWriter, WriterRequest, WriterResult } from "./protocol.ts";
 
 /*
@@ -58,7 +59,7 @@ export function createPipeline(
     while (underWay.length < batchesUnderWay && queue.length() > 0) {
       const batch = queue.takeBatch();
       underWay.push(batch);
-      post({ batch: { epoch, requests: batch.map((it) => it.request) } });
+      post({ batch: packBatch({ epoch, requests: batch.map((it) => it.request) }) });
     }
   }
 

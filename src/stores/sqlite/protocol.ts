@@ -8,13 +8,25 @@ import type { WireError } from "./failure.ts";
 import type { MessageRow } from "./rows.ts";
 
 /*
- * What the main thread and the writer thread say to each other. Everything is plain data: it is copied on the way. Objects
- * with names are no dearer than arrays: structured clone takes 5.5 microseconds for a publication of 1 KiB either way.
+ * What the main thread and the writer thread say to each other. Everything is plain data: it is copied on the way, batches
+ * in the form that `packing.ts` gives them.
  */
 
 /** A publication whose metadata is text already: JSON is made on the main thread, never within a transaction. */
-export type WirePublication = Omit<Publication, "metadata"> & { readonly metadata: string };
-export type WireImport = Omit<Import, "metadata"> & { readonly metadata: string };
+export type WirePublication = Omit<Publication, "metadata" | OptionalField> & {
+  readonly [Name in OptionalField]?: Publication[Name] | undefined;
+} & { readonly metadata: string };
+type OptionalField =
+  | "fresh_id"
+  | "to"
+  | "reply_to"
+  | "conversation_id"
+  | "deliver_at_ms"
+  | "expires_at_ms"
+  | "idempotency_key"
+  | "notice"
+  | "rerouted";
+export type WireImport = WirePublication & Pick<Import, Exclude<keyof Import, keyof Publication>>;
 
 export type LedgerStep = {
   readonly event: EventName;
@@ -22,7 +34,7 @@ export type LedgerStep = {
   readonly position: number;
   readonly agent_id: AgentId;
   readonly actor: string;
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 };
 
 /** How a delivery stands from now on; the state that the disk knows, so never `leased`. */
@@ -143,11 +155,15 @@ export type Batch = {
   readonly requests: readonly WriterRequest[];
 };
 
-export type BatchAnswer = BatchDone | BatchRefused;
-export type BatchDone = {
+/** A batch as one array; see `packing.ts`. */
+export type PackedBatch = { readonly epoch: number; readonly values: readonly unknown[] };
+export type PackedAnswer = BatchAnswer<readonly unknown[]>;
+
+export type BatchAnswer<Results = readonly RequestResult[]> = BatchDone<Results> | BatchRefused;
+export type BatchDone<Results = readonly RequestResult[]> = {
   readonly done: true;
   /** One per request, in order; those of the last requests are missing where the disk was full half way. */
-  readonly results: readonly RequestResult[];
+  readonly results: Results;
   readonly last_event: number;
   /** How long COMMIT took: mostly the disk. Undefined where nothing was written. */
   readonly commit_ms: number | undefined;
@@ -162,10 +178,10 @@ export type WriterOptions = {
   readonly policy: DeliveryPolicy;
 };
 
-export type ToWriter = { readonly batch: Batch } | { readonly close: true };
+export type ToWriter = { readonly batch: PackedBatch } | { readonly close: true };
 export type FromWriter =
   | { readonly ready: { readonly last_event: number } }
-  | { readonly answer: BatchAnswer }
+  | { readonly answer: PackedAnswer }
   /** A checkpoint outside of any batch, or its failure. */
   | { readonly checkpoint_ms: number; readonly error?: WireError }
   | { readonly closed: true };

@@ -36,7 +36,7 @@ export async function publish(
 }
 
 /** JSON is made here, on the main thread, and not in a transaction. */
-export function toWire<P extends Publication>(publication: P): Omit<P, "metadata"> & { metadata: string } {
+export function toWire<P extends Publication>(publication: P): Omit<P, "metadata"> & { readonly metadata: string } {
   return { ...publication, metadata: JSON.stringify(publication.metadata) };
 }
 
@@ -64,8 +64,7 @@ function settle(
 }
 
 function messageOf(publication: Publication, conversation_id: ConversationId, now_ms: number): Message {
-  const { to, reply_to, deliver_at_ms, expires_at_ms } = publication;
-  return {
+  const message = {
     id: publication.id,
     from_agent: publication.from_agent,
     to_agent: publication.to_agent,
@@ -78,13 +77,12 @@ function messageOf(publication: Publication, conversation_id: ConversationId, no
     metadata: publication.metadata,
     when: publication.when,
     offline: publication.offline,
-    ...defined({
-      to,
-      reply_to,
-      deliver_at: deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms),
-      expires_at: expires_at_ms === undefined ? undefined : toTimestamp(expires_at_ms),
-    }),
   };
+  const { to, reply_to, deliver_at_ms, expires_at_ms } = publication;
+  if ((to ?? reply_to ?? deliver_at_ms ?? expires_at_ms) === undefined) return message;
+  const deliver_at = deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms);
+  const expires_at = expires_at_ms === undefined ? undefined : toTimestamp(expires_at_ms);
+  return { ...message, ...defined({ to, reply_to, deliver_at, expires_at }) };
 }
 
 function newDelivery(

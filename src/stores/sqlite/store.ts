@@ -22,6 +22,7 @@ import { createLookups } from "./lookups.ts";
 import { createMeasures, type Measures } from "./measures.ts";
 import { makeFolder, prepareDatabase, requireSafeSqlite } from "./open.ts";
 import { steadyClock } from "./open-delivery.ts";
+import { unpackAnswer } from "./packing.ts";
 import type { CheckpointerOptions, FromCheckpointer, FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { createReaderClient, type ReaderClient } from "./reader-client.ts";
 import type { FromReader, ReaderOptions, ToReader } from "./reader-protocol.ts";
@@ -133,7 +134,7 @@ function startWriter(about: {
   const writer = startThread<ToWriter, FromWriter>("writer", {
     data: { file, policy } satisfies WriterOptions,
     receive(message) {
-      if ("answer" in message) queue.receive(message.answer);
+      if ("answer" in message) queue.receive(unpackAnswer(message.answer));
       else if ("checkpoint_ms" in message) measures.observe("checkpoint_ms", message.checkpoint_ms);
     },
     broken: failure.happen,

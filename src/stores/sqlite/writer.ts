@@ -2,6 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../base/invariant.ts";
 import { openConnection } from "./connection.ts";
 import { toWireError } from "./failure.ts";
+import { packAnswer, unpackBatch } from "./packing.ts";
 import type { FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { logSize } from "./wal.ts";
 import { createBatchRunner } from "./writer-batch.ts";
@@ -36,7 +37,7 @@ tell({ ready: { last_event: state.lastEvent() } });
 
 port.on("message", (message: ToWriter) => {
   if ("close" in message) return close();
-  tell({ answer: runBatch(message.batch) });
+  tell({ answer: packAnswer(runBatch(unpackBatch(message.batch))) });
   if (isTimeToBeginAnew()) checkpoint("PASSIVE");
   idleTimer.refresh();
 });
