@@ -13,6 +13,12 @@ const own = fileURLToPath(
   new URL("../node_modules/node/bin/node" + (process.platform === "win32" ? ".exe" : ""), import.meta.url),
 );
 
+/**
+ * For a server. Left alone, Node lets the youngest objects grow to 128 MiB under load before it looks through them; with
+ * this it takes 60 to 100 MiB less, for 3 % more CPU (measured 2026-11). It can only be said when the process starts.
+ */
+const serverFlags = ["--max-semi-space-size=8"];
+
 if (isNewEnough()) run();
 else if (existsSync(own) && realpathSync(own) !== realpathSync(process.execPath)) runAgainWith(own);
 else refuse();
@@ -37,6 +43,13 @@ function refuse() {
 
 function run() {
   if (process.env.HIVEPOST_LAUNCHED) endWithLauncher();
+  else if (missingFlags().length > 0 && process.execve && !process.channel && process.platform !== "win32") {
+    // Takes the place of this process, which has done nothing yet.
+    process.execve(
+      process.execPath,
+      [process.execPath].concat(missingFlags(), process.execArgv, process.argv.slice(1)),
+    );
+  }
   // Halves the time to start (0.6 s to 0.3 s); a coverage report wants the code compiled afresh.
   if (!process.env.NODE_V8_COVERAGE) {
     nodeModule.enableCompileCache();
@@ -56,9 +69,16 @@ function run() {
   );
 }
 
+/** What a server should have been started with; nothing where its user has decided otherwise. */
+function missingFlags() {
+  const said = process.execArgv.concat(process.env.NODE_OPTIONS || "").join(" ");
+  return process.argv[2] === "serve" && !said.includes("semi-space") ? serverFlags : [];
+}
+
 /** The checkout's own Node does the work; this process passes signals on and takes over its exit code. */
 function runAgainWith(node) {
-  const child = spawn(node, process.execArgv.concat(fileURLToPath(import.meta.url), process.argv.slice(2)), {
+  const args = missingFlags().concat(process.execArgv, fileURLToPath(import.meta.url), process.argv.slice(2));
+  const child = spawn(node, args, {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
     env: Object.assign({}, process.env, { HIVEPOST_LAUNCHED: "1" }),
   });

@@ -33,6 +33,11 @@ export type Traffic = Disposable & {
 
 export type Reconciliation = Readonly<Record<Step | "sent" | "delivered_again", number>>;
 
+/**
+ * How many others an agent writes to. If 500 agents wrote to all others in turn, each message of a run would be the first
+ * of its pair and open a conversation.
+ */
+const circle = 20;
 const subscriptionCredit = 512;
 const fillerCount = 256;
 /** One message in so many is parsed and compared field by field. */
@@ -109,10 +114,10 @@ function numberIn(content: string): number {
   return Number.parseInt(content.slice(1, 10), 10);
 }
 
-/** Agents take turns in sending, and each writes to all the others in turn. */
+/** Agents take turns in sending, and each writes to its circle in turn. */
 function routeOf(n: number, agents: number): { from: number; to: number } {
   const from = n % agents;
-  const distance = 1 + (Math.floor(n / agents) % Math.max(1, agents - 1));
+  const distance = 1 + (Math.floor(n / agents) % Math.max(1, Math.min(agents - 1, circle)));
   return { from, to: (from + distance) % agents };
 }
 
