@@ -19,16 +19,18 @@ export type FrameWriter = {
  * @param isOpen Whether text may still be sent; nothing may follow a Close frame (RFC 6455, section 5.5.1).
  */
 export function createFrameWriter(socket: Duplex, onRoom: () => void, isOpen: () => boolean = () => true): FrameWriter {
-  let texts: string[] = [];
+  // Emptied, never replaced: a list that has lain still grows old, and until the garbage collector looks through what is old,
+  // it keeps what was last put in alive, every frame of a connection that speaks now and then.
+  const texts: string[] = [];
   let waiting_chars = 0;
 
   const flush = () => {
     if (texts.length === 0) return;
-    const batch = texts;
-    texts = [];
+    const bytes = socket.writable && isOpen() ? encode(texts) : undefined;
+    texts.length = 0;
     waiting_chars = 0;
     // A large write that the system takes at once announces no "drain", whatever its size.
-    if (socket.writable && isOpen() && socket.write(encode(batch))) onRoom();
+    if (bytes && socket.write(bytes)) onRoom();
   };
   socket.on("drain", onRoom);
 

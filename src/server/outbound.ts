@@ -31,7 +31,7 @@ const most_held_chars = 32 * 1_024 * 1_024;
 type Held = { readonly from: object; readonly delivery: Delivery };
 
 export function createOutbound({ writer, isBehind, onOverflow }: Options): Outbound {
-  /** Deliveries that wait for the reader, in order. */
+  /** Deliveries that wait for the reader, in order. Emptied, not replaced, for the reason told in `frame-writer.ts`. */
   let held: Held[] = [];
   let held_chars = 0;
   /** Who waits for the reader to catch up. */
@@ -45,7 +45,7 @@ export function createOutbound({ writer, isBehind, onOverflow }: Options): Outbo
       held_chars -= delivery.message.content.length;
       sent += 1;
     }
-    held = sent === held.length ? [] : held.slice(sent);
+    held.splice(0, sent);
   };
 
   const letWaitingGo = () => {

@@ -19,12 +19,12 @@ const pragmas: Readonly<Record<Role, Readonly<Record<string, number | string>>>>
     journal_mode: "wal",
     synchronous: 2,
     busy_timeout: 0,
-    cache_size: -32_768,
+    cache_size: -8_192,
     wal_autocheckpoint: 0,
   },
   checkpointer: { ...common, journal_mode: "wal", synchronous: 2, busy_timeout: 0, wal_autocheckpoint: 0 },
   reader: { ...common, busy_timeout: 1_000, cache_size: -8_192 },
-  indexer: { ...common, journal_mode: "wal", synchronous: 0, busy_timeout: 1_000, cache_size: -16_384 },
+  indexer: { ...common, journal_mode: "wal", synchronous: 0, busy_timeout: 1_000, cache_size: -8_192 },
 };
 
 /**
