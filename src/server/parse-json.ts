@@ -11,6 +11,7 @@ const greatest_depth = limits.metadata_depth + envelope_depth;
  */
 const harmless_bytes = 4_096;
 
+const unicodeEscape = Buffer.from("\\u");
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** JSON from outside. @throws BusError `invalid_input` where the bytes are not UTF-8 or not JSON, or nest too deeply. */
@@ -28,7 +29,7 @@ export function parseJsonBytes(bytes: Buffer): unknown {
  * @throws BusError `invalid_input`
  */
 export function requireWellFormed(value: unknown, bytes: Buffer): void {
-  if (bytes.includes("\\u")) checkWellFormed(value, 0);
+  if (bytes.includes(unicodeEscape)) checkWellFormed(value, 0);
 }
 
 function decode(bytes: Uint8Array): string {

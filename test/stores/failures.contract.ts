@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { describeDuration, toTimestamp } from "../../src/base/time.ts";
 import type { AgentId, LeaseId, MessageId } from "../../src/contract/messages.ts";
 import { retryDelayMs } from "../../src/core/messaging/policy.ts";
@@ -139,6 +140,22 @@ export function failureContract(open: OpenStore): void {
         woken: [],
         deaths: [{ message, agent_id: bob, reason, died_at: toTimestamp(monday_ms) }],
       });
+    });
+
+    it("never shows a delivery that was given up as one that waits, however soon somebody asks", async () => {
+      await using opened = await openFor(open, { retry: { ...policy.retry, task: { ...retry, max_attempts: 2 } } });
+      const { history, deliveries } = opened.store;
+      const { id } = await opened.send();
+      const first = await opened.claimOne(bob);
+      await deliveries.release([first.lease_id], "connection closed");
+      const last = await opened.claimOne(bob);
+      // Asked while the first release is on its way to the disk, answered after the second has happened.
+      const asked = history.message(id);
+      await setImmediate();
+      await deliveries.release([last.lease_id], "connection closed");
+      const seen = await asked;
+      assert.notEqual(seen?.deliveries[0]?.state, "ready");
+      assert.equal((await opened.status(id)).state, "dead");
     });
 
     it("passes over leases that have ended otherwise", async () => {

@@ -132,13 +132,15 @@ export function doNow(
     const death = apply();
     if (death) deaths.push(death);
   }
+  // Of what dies only later, the disk knows only later.
+  const dead = done.map(([delivery]) => delivery).filter((it) => it.state === "dead");
   const steps = done.map(([, { step }]) => step);
   context.queue.append(
     { operation: "steps", steps },
     {
       size: { operations: steps.length, bytes: steps.length * 256 },
       apply() {
-        for (const [delivery] of done) if (delivery.state === "dead") context.engine.forget(delivery);
+        for (const delivery of dead) context.engine.forget(delivery);
       },
     },
   );
