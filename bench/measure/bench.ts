@@ -34,7 +34,7 @@ export type Bench<Round> = {
 };
 
 /** A disk whose fsync became this many times slower or faster during a round makes the round worthless. */
-const mostDrift = 2;
+const mostDrift = 3;
 
 /** Runs a bench by its command line (`--rounds`, `--seconds`) and prints its result as one line of JSON. */
 export async function runBench<Round>(bench: Bench<Round>): Promise<void> {

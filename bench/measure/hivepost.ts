@@ -14,22 +14,36 @@ export type Hivepost = AsyncDisposable & {
 };
 
 const program = path.join(import.meta.dirname, "../../bin/hivepost.js");
+const bareProgram = path.join(import.meta.dirname, "../bare/server.ts");
 const patience_ms = 20_000;
 
 /**
  * @param flags Of `hivepost serve`, e.g. `--inbox-depth`.
  * @param wrapper A command to run the server under, e.g. `strace -f`.
  */
-export async function startHivepost(flags: readonly string[] = [], wrapper: readonly string[] = []): Promise<Hivepost> {
-  const folder = mkdtempSync(path.join(tmpdir(), "hivepost-bench-"));
+export function startHivepost(flags: readonly string[] = [], wrapper: readonly string[] = []): Promise<Hivepost> {
   const nodeFlags = (process.env["BENCH_NODE_FLAGS"] ?? "").split(" ").filter(Boolean);
-  const serve = [program, "serve", "--port", "0", "--data-dir", folder, "--log-level", "warn", ...flags];
-  const [command = "", ...rest] = [...wrapper, process.execPath, ...nodeFlags, ...serve];
+  const serve = (folder: string) => ["serve", "--port", "0", "--data-dir", folder, "--log-level", "warn", ...flags];
+  return startServer(
+    (folder) => [...wrapper, process.execPath, ...nodeFlags, program, ...serve(folder)],
+    wrapper.length > 0,
+  );
+}
+
+/** The server of `bench/bare`. */
+export function startBareServer(): Promise<Hivepost> {
+  return startServer((folder) => [process.execPath, bareProgram, folder], false);
+}
+
+/** @param isWrapped Whether the command starts the server as a child of its own. */
+async function startServer(commandFor: (folder: string) => readonly string[], isWrapped: boolean): Promise<Hivepost> {
+  const folder = mkdtempSync(path.join(tmpdir(), "hivepost-bench-"));
+  const [command = "", ...rest] = commandFor(folder);
   const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
   const complaints = lastLines(child);
   const url = await listeningUrl(child, complaints);
   const token = readFileSync(path.join(folder, "admin.token"), "utf8").trim();
-  const pid = wrapper.length > 0 ? childOf(child.pid ?? 0) : (child.pid ?? 0);
+  const pid = isWrapped ? childOf(child.pid ?? 0) : (child.pid ?? 0);
   return {
     url,
     token,

@@ -23,6 +23,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "10" },
     keep: { type: "string", default: "0" },
     producers: { type: "string", default: "1" },
+    "auto-pipelining": { type: "string", default: "0" },
   },
 });
 const queueCount = Number(values.queues);
@@ -35,7 +36,12 @@ const fillers = 256;
 const filler = createFiller(7);
 const texts = Array.from({ length: fillers }, () => filler(Number(values["content-bytes"]) - 10));
 const newConnection = () =>
-  new Redis({ host: "127.0.0.1", port: Number(values["redis-port"]), maxRetriesPerRequest: null, enableAutoPipelining: process.env.AP === "1" });
+  new Redis({
+    host: "127.0.0.1",
+    port: Number(values["redis-port"]),
+    maxRetriesPerRequest: null,
+    enableAutoPipelining: values["auto-pipelining"] === "1",
+  });
 const sharedConnections = Array.from({ length: Number(values.producers) }, newConnection);
 
 let sent = 0;

@@ -4,7 +4,9 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
 import { silentLog } from "../../src/base/log.ts";
+import { words } from "../../src/core/messaging/words.ts";
 import { failureOf, fromWireError, isDamage, toWireError } from "../../src/stores/sqlite/failure.ts";
+import { matchExpression } from "../../src/stores/sqlite/index-file.ts";
 import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { eventually } from "../support/eventually.ts";
 import { ada, aPublication, bob, clockAt, temporaryFolder, testPolicy } from "../support/fixtures.ts";
@@ -48,6 +50,53 @@ describe("the search index", () => {
       await eventually("it is indexed anew", async () => (await store.status()).gauges["index_lag_messages"] === 0);
       assert.deepEqual(await find(), ["the red build", "the green build"]);
     });
+  }
+});
+
+describe("what the index cuts into words by itself", () => {
+  const long = "a".repeat(64);
+  const texts: readonly string[] = [
+    "Plain words, 3 of them: snake_case!",
+    `${long} ${long}b`,
+    `x ${"y".repeat(300)} ${"z".repeat(65)}_ end`,
+    `${" ".repeat(100)}${long}`,
+    "nul\u0000word behind it",
+    "GRÖSSE straße ﬁne ½ 成功 İstanbul",
+    "-n ; \u001b[31m \t\r\n tab",
+  ];
+
+  it("it finds by the words that a search looks for, whatever the text", async () => {
+    await using folder = await temporaryFolder();
+    await using store = await openStore(folder.path);
+    for (const content of texts) await store.deliveries.publish([aPublication({ content })]);
+    await eventually("it is indexed", async () => (await store.status()).gauges["index_lag_messages"] === 0);
+    const { positions } = findTerms(folder.path);
+    for (const [index, content] of texts.entries()) {
+      for (const word of words(content)) {
+        assert.ok(positions(word).includes(index), `${JSON.stringify(content.slice(0, 20))} is not found by ${word}`);
+      }
+    }
+  });
+
+  /** Which messages, numbered as they came, the index alone knows to hold a word. */
+  function findTerms(folder: string) {
+    using db = new DatabaseSync(path.join(folder, "index.db"), { readOnly: true });
+    using hive = new DatabaseSync(path.join(folder, "hivepost.db"), { readOnly: true });
+    const order = hive
+      .prepare("SELECT position FROM messages ORDER BY position")
+      .all()
+      .map((it) => it["position"]);
+    const found = new Map<string, number[]>();
+    for (const word of new Set(texts.flatMap(words))) {
+      const rows = db
+        .prepare("SELECT rowid FROM terms WHERE terms MATCH ?")
+        .all(matchExpression([[{ kind: "word", value: word }]]));
+      found.set(
+        word,
+        rows.map((it) => order.indexOf(it["rowid"])),
+      );
+    }
+    return { positions: (word: string) => found.get(word) ?? [] };
   }
 });
 
