@@ -1,11 +1,8 @@
 import type { AgentId, ConversationId, MessageType, Priority } from "../../contract/messages.ts";
 import { metadataScalars, words } from "./words.ts";
 
-/** What of a message can be asked for. */
-export type Findable = Headers & { readonly content: string };
-
-/** All of that but its words. */
-export type Headers = {
+/** What of a message can be asked for, but its words and its metadata. */
+export type Envelope = {
   readonly from_agent: string;
   /** The agent, or the address as text. */
   readonly to_agent: string;
@@ -13,8 +10,10 @@ export type Headers = {
   readonly conversation_id: string;
   readonly priority: string;
   readonly message_type: string;
-  readonly metadata: unknown;
 };
+
+/** All but its words. */
+export type Headers = Envelope & { readonly metadata: unknown };
 
 /** What can be asked: all that is given must hold. */
 export type Conditions = {
@@ -34,7 +33,7 @@ export type Term = { readonly kind: TermKind; readonly value: string };
 export type TermKind = "from" | "to" | "pair" | "conversation" | "priority" | "type" | "metadata" | "word";
 
 /**
- * Every term of a message but its `words()`, none twice. An index of both finds at least the messages that `matches()`; what
+ * Every term of a message but its `words()`, none twice. An index of both finds at least the messages that fit a question; what
  * it finds is checked once more, so an index may confuse terms (hash, shorten or encrypt them), but never miss one.
  */
 export function headerTermsOf(message: Headers): Term[] {
@@ -66,17 +65,15 @@ export function termsToFind(asked: Conditions): Term[][] {
   return groups;
 }
 
-/** Whether everything asked holds of this message. */
-export function matches(message: Findable, asked: Conditions): boolean {
+/** Whether everything holds of a message that was asked of its envelope. */
+export function matchesEnvelope(message: Envelope, asked: Conditions): boolean {
   return (
     (asked.from_agent === undefined || message.from_agent === asked.from_agent) &&
     (asked.to_agent === undefined || isTo(message, asked.to_agent)) &&
     (asked.conversation_id === undefined || message.conversation_id === asked.conversation_id) &&
     (asked.priority === undefined || message.priority === asked.priority) &&
     (asked.message_type === undefined || message.message_type === asked.message_type) &&
-    isBetween(message, asked) &&
-    holdsScalars(message, asked.metadata) &&
-    holdsWords(message.content, asked.words)
+    isBetween(message, asked)
   );
 }
 
@@ -92,7 +89,7 @@ function between({ participant, with: other }: Conditions): Term[][] {
   ];
 }
 
-function isBetween(message: Findable, { participant, with: other }: Conditions): boolean {
+function isBetween(message: Envelope, { participant, with: other }: Conditions): boolean {
   if (participant && other) {
     return (
       (message.from_agent === participant && isTo(message, other)) ||
@@ -103,18 +100,20 @@ function isBetween(message: Findable, { participant, with: other }: Conditions):
   return one === undefined || message.from_agent === one || isTo(message, one);
 }
 
-function isTo(message: Findable, agent_id: string): boolean {
+function isTo(message: Envelope, agent_id: string): boolean {
   return message.to_agent === agent_id || message.recipients.includes(agent_id);
 }
 
-function holdsScalars(message: Findable, asked: Conditions["metadata"]): boolean {
+/** Whether a message's metadata has every value asked for. */
+export function holdsScalars(metadata: unknown, asked: Conditions["metadata"]): boolean {
   const wanted = Object.entries(asked ?? {}).map(scalarText);
   if (wanted.length === 0) return true;
-  const scalars = new Set(metadataScalars(message.metadata).map(scalarText));
+  const scalars = new Set(metadataScalars(metadata).map(scalarText));
   return wanted.every((it) => scalars.has(it));
 }
 
-function holdsWords(content: string, asked: Conditions["words"]): boolean {
+/** Whether a message's content has every word asked for. */
+export function holdsWords(content: string, asked: Conditions["words"]): boolean {
   if (!asked || asked.length === 0) return true;
   // Cutting a text into words is slow, and most texts do not even contain the letters. Only for ASCII, where a word of
   // the text stands in it as it is written (but for case).

@@ -21,8 +21,8 @@ const eventsAtOnce = 6_000;
  * 2026-11: 178 microseconds a message one at a time, 48 by 200, 37 by 1,000), and searches find the rest without it.
  */
 const rest_ms = 100;
-/** Where it had to wait for a processor, it rests this many times as long as its round took: mail needs them more. */
-const politeness = 4;
+/** Where it had to wait for a processor, it rests this many times as long as its round took: mail goes first. */
+const politeness = 1;
 /** A round counts as undisturbed when it took at most this many times its own CPU time. */
 const undisturbed = 1.2;
 /** After an error (a full disk, say). */

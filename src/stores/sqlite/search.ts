@@ -5,7 +5,14 @@ import { parseJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { Message } from "../../contract/messages.ts";
 import { positionAt } from "../../core/messaging/positions.ts";
-import { matches, type Term, termsToFind } from "../../core/messaging/terms.ts";
+import {
+  type Envelope,
+  holdsScalars,
+  holdsWords,
+  matchesEnvelope,
+  type Term,
+  termsToFind,
+} from "../../core/messaging/terms.ts";
 import { createCandidates, includesSorted, type NextPositions, type Range } from "./candidates.ts";
 import type { IndexReading } from "./index-reading.ts";
 import type { ReaderQuestions } from "./reader-protocol.ts";
@@ -134,24 +141,47 @@ function rangeOf(db: DatabaseSync, search: Search, after: number | undefined): R
   return from <= to ? { from, to, direction: order } : undefined;
 }
 
-/** Reads a message and checks everything that was asked. */
+type EnvelopeRow = Omit<Envelope, "recipients"> & Pick<MessageRow, "recipients" | "timestamp">;
+type BodyRow = Pick<MessageRow, "content" | "metadata">;
+
+/**
+ * Reads a message and checks everything that was asked: first the columns that are read soonest, since most of what the
+ * index does not know yet fails there.
+ */
 function createCheck(db: DatabaseSync) {
-  const byPosition = prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`);
+  const envelope = prepare<EnvelopeRow>(
+    db,
+    `SELECT from_agent, to_agent, recipients, conversation_id, priority, message_type, timestamp
+     FROM messages WHERE position = ?`,
+  );
+  const body = prepare<BodyRow>(db, "SELECT content, metadata FROM messages WHERE position = ?");
+  const whole = prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`);
   const inState = prepare<object>(db, "SELECT 1 FROM deliveries WHERE message_position = ? AND state = ? LIMIT 1");
+
+  function holdsBody(position: number, { words, metadata }: Search): boolean {
+    if (!words && !metadata) return true;
+    const row = body.get(position);
+    return !!row && holdsWords(row.content, words) && (!metadata || holdsScalars(parseJson(row.metadata), metadata));
+  }
+
+  function holdsEnvelope(position: number, search: Search): boolean {
+    const row = envelope.get(position);
+    return !!row && isWithin(row.timestamp, search) && matchesRow(row, search);
+  }
+
   return (position: number, search: Search, isInState: Progress["isInState"]): Message | undefined => {
     if (isInState && !isInState(position)) return undefined;
-    const row = byPosition.get(position);
-    if (!row || !isWithin(row.timestamp, search) || !matchesRow(row, search)) return undefined;
+    if (!holdsEnvelope(position, search) || !holdsBody(position, search)) return undefined;
     const isElsewhere = search.state && !isInState && !inState.get(position, search.state);
-    return isElsewhere ? undefined : toMessage(row);
+    const found = isElsewhere ? undefined : whole.get(position);
+    return found && toMessage(found);
   };
 }
 
-function matchesRow(row: MessageRow, search: Search): boolean {
-  return matches(
-    { ...row, recipients: recipientsOf(row), metadata: search.metadata && parseJson(row.metadata) },
-    search,
-  );
+function matchesRow(row: EnvelopeRow, search: Search): boolean {
+  const { from_agent, to_agent, conversation_id, priority, message_type } = row;
+  const recipients = recipientsOf(row);
+  return matchesEnvelope({ from_agent, to_agent, recipients, conversation_id, priority, message_type }, search);
 }
 
 function isWithin(timestamp: string, { since_ms, until_ms }: Search): boolean {
