@@ -26,6 +26,7 @@ await runBench<HistoryResult>({
       ]),
       figure("p99 of the mail meanwhile", "ms", (it) => it.latency.acknowledged?.p99_ms),
       figure("import of the history", "messages/s", (it) => messages / it.import_s),
+      figure("index made after the import", "s", (it) => it.index_wait_s),
       figure("server memory, peak", "MiB", (it) => it.server_peak_mib),
     ];
   },
