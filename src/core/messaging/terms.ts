@@ -1,5 +1,5 @@
 import type { AgentId, ConversationId, MessageType, Priority } from "../../contract/messages.ts";
-import { metadataScalars, words } from "./words.ts";
+import { longestWord, metadataScalars, words } from "./words.ts";
 
 /** What of a message can be asked for, but its words and its metadata. */
 export type Envelope = {
@@ -115,12 +115,26 @@ export function holdsScalars(metadata: unknown, asked: Conditions["metadata"]): 
 /** Whether a message's content has every word asked for. */
 export function holdsWords(content: string, asked: Conditions["words"]): boolean {
   if (!asked || asked.length === 0) return true;
-  // Cutting a text into words is slow, and most texts do not even contain the letters. Only for ASCII, where a word of
-  // the text stands in it as it is written (but for case).
-  const lower = content.toLowerCase();
-  if (asked.some((it) => isAscii(it) && !lower.includes(it)) && isAscii(content)) return false;
+  // Cutting a text into words is slow. Where text and word are plain, the word stands in the text as it is written.
+  const isPlain = isAscii(content) && asked.every((it) => it !== "" && it.length < longestWord && isAscii(it));
+  if (isPlain) {
+    const lower = content.toLowerCase();
+    return asked.every((it) => standsIn(lower, it));
+  }
   const present = new Set(words(content));
   return asked.every((it) => present.has(it));
+}
+
+/** Whether a word stands in a text by itself, not within a longer one. */
+function standsIn(lower: string, word: string): boolean {
+  for (let at = lower.indexOf(word); at >= 0; at = lower.indexOf(word, at + 1)) {
+    if (!isWordAt(lower, at - 1) && !isWordAt(lower, at + word.length)) return true;
+  }
+  return false;
+}
+
+function isWordAt(text: string, at: number): boolean {
+  return /\w/.test(text.charAt(at));
 }
 
 function isAscii(text: string): boolean {

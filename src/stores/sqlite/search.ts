@@ -142,11 +142,10 @@ function rangeOf(db: DatabaseSync, search: Search, after: number | undefined): R
 }
 
 type EnvelopeRow = Omit<Envelope, "recipients"> & Pick<MessageRow, "recipients" | "timestamp">;
-type BodyRow = Pick<MessageRow, "content" | "metadata">;
 
 /**
- * Reads a message and checks everything that was asked: first the columns that are read soonest, since most of what the
- * index does not know yet fails there.
+ * Reads a message and checks everything that was asked: first, where that is asked for, the columns that are read soonest,
+ * since most of what the index does not know yet fails there.
  */
 function createCheck(db: DatabaseSync) {
   const envelope = prepare<EnvelopeRow>(
@@ -154,28 +153,31 @@ function createCheck(db: DatabaseSync) {
     `SELECT from_agent, to_agent, recipients, conversation_id, priority, message_type, timestamp
      FROM messages WHERE position = ?`,
   );
-  const body = prepare<BodyRow>(db, "SELECT content, metadata FROM messages WHERE position = ?");
   const whole = prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`);
   const inState = prepare<object>(db, "SELECT 1 FROM deliveries WHERE message_position = ? AND state = ? LIMIT 1");
 
-  function holdsBody(position: number, { words, metadata }: Search): boolean {
-    if (!words && !metadata) return true;
-    const row = body.get(position);
-    return !!row && holdsWords(row.content, words) && (!metadata || holdsScalars(parseJson(row.metadata), metadata));
-  }
-
-  function holdsEnvelope(position: number, search: Search): boolean {
+  function mayFit(position: number, search: Search, isInState: Progress["isInState"]): boolean {
+    if (isInState && !isInState(position)) return false;
+    if (!asksEnvelope(search)) return true;
     const row = envelope.get(position);
     return !!row && isWithin(row.timestamp, search) && matchesRow(row, search);
   }
 
   return (position: number, search: Search, isInState: Progress["isInState"]): Message | undefined => {
-    if (isInState && !isInState(position)) return undefined;
-    if (!holdsEnvelope(position, search) || !holdsBody(position, search)) return undefined;
+    const row = mayFit(position, search, isInState) ? whole.get(position) : undefined;
+    if (!row || !isWithin(row.timestamp, search) || !holdsBody(row, search)) return undefined;
     const isElsewhere = search.state && !isInState && !inState.get(position, search.state);
-    const found = isElsewhere ? undefined : whole.get(position);
-    return found && toMessage(found);
+    return isElsewhere ? undefined : toMessage(row);
   };
+}
+
+/** Whether more is asked for than words, metadata, state and time. */
+function asksEnvelope({ words: _, metadata: __, ...search }: Search): boolean {
+  return termsToFind(search).length > 0;
+}
+
+function holdsBody({ content, metadata }: MessageRow, search: Search): boolean {
+  return holdsWords(content, search.words) && (!search.metadata || holdsScalars(parseJson(metadata), search.metadata));
 }
 
 function matchesRow(row: EnvelopeRow, search: Search): boolean {
