@@ -16,7 +16,7 @@ describe("a full disk", { skip: withoutMount }, () => {
     await using folder = await temporaryFolder();
     const disk = path.join(folder.path, "disk");
     mkdirSync(disk);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=28m", "tmpfs", disk]);
     try {
       await fillUp(disk);
     } finally {
@@ -27,7 +27,7 @@ describe("a full disk", { skip: withoutMount }, () => {
 
 async function fillUp(disk: string): Promise<void> {
   const ballast = path.join(disk, "ballast");
-  writeFileSync(ballast, Buffer.alloc(6 * 1_048_576));
+  writeFileSync(ballast, Buffer.alloc(18 * 1_048_576));
   const environment = { HIVEPOST_LOG_LEVEL: "error", HIVEPOST_INBOX_DEPTH: "1000000" };
   await using server = await spawnServer(path.join(disk, "hive"), { environment });
   await using client = clientOf(server.url, path.join(disk, "hive"));
