@@ -158,6 +158,16 @@ export function leaseContract(open: OpenStore): void {
       await opened.claimOne(bob, { min_priority: "normal" });
     });
 
+    it("is undone where the clock that said so is set back", async () => {
+      await using opened = await openFor(open, aging);
+      await opened.send({ priority: "low", deliver_at_ms: monday_ms + 1_000 });
+      opened.clock.advance(200_000);
+      await opened.store.deliveries.sweep(100);
+      opened.clock.setWall(monday_ms);
+      assert.deepEqual(await opened.claim(bob, { min_priority: "normal" }), []);
+      await opened.claimOne(bob);
+    });
+
     it("is noted once in the ledger by the sweep, and wakes the agent", async () => {
       await using opened = await openFor(open, aging);
       const { id } = await opened.send({ priority: "low" });

@@ -27,10 +27,13 @@ export function createReadyQueues(
   inboxes: ReadonlyMap<unknown, InboxState>,
 ): ReadyQueues {
   const promotions = createDueQueue(({ delivery: it }) => it.state === "ready" && it.ready_rank === it.rank);
-  let lastNow_ms = clock.now();
+  /** The latest time by which anything was ranked. */
+  let latest_ms = clock.now();
 
   function add(delivery: OpenDelivery): void {
-    const waited_ms = Math.max(0, clock.now() - delivery.readable_ms);
+    const now = clock.now();
+    latest_ms = Math.max(latest_ms, now);
+    const waited_ms = Math.max(0, now - delivery.readable_ms);
     push(delivery, effectiveRank(delivery.rank, waited_ms, aging_ms));
     const canRise = aging_ms !== undefined && delivery.rank > 0 && delivery.ready_rank === delivery.rank;
     if (canRise) promotions.add(delivery, delivery.readable_ms);
@@ -41,8 +44,8 @@ export function createReadyQueues(
     if (aging_ms === undefined) return;
     const now = clock.now();
     // Set back, the clock says that some have not waited so long after all.
-    if (now < lastNow_ms) rankAnew();
-    lastNow_ms = now;
+    if (now < latest_ms) rankAnew();
+    latest_ms = now;
     for (let top = promotions.first(); top && now - top.due_ms > aging_ms; top = promotions.first()) {
       promotions.takeFirst();
       push(top.delivery, top.delivery.rank - 1);
