@@ -102,8 +102,8 @@ export type ClaimOutcome =
 export type LeaseRef = { readonly message_id: MessageId; readonly lease_id: LeaseId };
 
 /**
- * `lease_lost`: the lease had ended, nothing was changed; `status` says how the delivery stands, where it can be told which
- * delivery the lease was for. An acknowledgement repeated with the same lease is acknowledged again.
+ * `lease_lost`: the lease had ended, nothing was changed; `status` says how the delivery stands when the answer is made,
+ * where it can be told which delivery the lease was for. An acknowledgement repeated with the same lease is acknowledged again.
  */
 export type AcknowledgeOutcome = "acknowledged" | "lease_lost" | "message_not_found";
 export type LeaseOutcome =

@@ -231,8 +231,18 @@ function time(weight: number, name: string, move: (clock: TestClock, ms: number)
 
 function atOnce(weight: number, steps: fc.WeightedArbitrary<Step>[]): fc.WeightedArbitrary<Step> {
   const toStep = (given: Step[]) => ({
-    play: (side: Side) => Promise.all(given.map((it) => "play" in it && it.play(side))),
+    async play(side: Side) {
+      const answers = await Promise.all(given.map((it) => "play" in it && it.play(side)));
+      return answers.map(withoutLaterStatus);
+    },
     [fc.toStringMethod]: () => `at once [${given.map((it) => it[fc.toStringMethod]()).join(", ")}]`,
   });
   return { weight, arbitrary: fc.array(fc.oneof(...steps), { minLength: 2, maxLength: 4 }).map(toStep) };
+}
+
+/** Whose lease had ended is told how the delivery stands when the answer is made, which may be after calls made at once with it. */
+function withoutLaterStatus(answer: unknown): unknown {
+  const isLost =
+    typeof answer === "object" && answer !== null && "outcome" in answer && answer.outcome === "lease_lost";
+  return isLost ? { outcome: "lease_lost" } : answer;
 }
