@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { parseJson } from "../../src/base/json.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
+import { awaitIndex } from "../measure/index-lag.ts";
 import type { LoopResult } from "./closed-loop.ts";
 import { createFiller, createVocabulary } from "./filler.ts";
 import { createHistogram, summary } from "./histogram.ts";
@@ -48,22 +49,14 @@ export async function runHistory(options: HistoryOptions): Promise<HistoryResult
   const started = performance.now();
   await importHistory(options, post);
   const imported = performance.now();
-  await untilIndexed(post);
+  // How long the index takes is another question than how fast a search is with it.
+  await awaitIndex({ url: options.url, token: options.token, pid: options.server_pid });
   const indexed = performance.now();
   const kinds = await createQueries(post);
   const { meanwhile: queries, ...loop } = await runOpenLoop({ ...options, until: "acknowledged" }, (traffic) =>
     askByTheClock(options, kinds, traffic),
   );
   return { ...loop, import_s: seconds(imported - started), index_wait_s: seconds(indexed - imported), queries };
-}
-
-/** What is asked is how fast a search is with its index, not how long the index takes: `index_wait_s` says that. */
-async function untilIndexed(post: Post): Promise<void> {
-  for (;;) {
-    const metrics = await post("GET", "/metrics", "", 200);
-    if (/^hivepost_index_lag_messages 0$/m.test(metrics)) return;
-    await delay(500);
-  }
 }
 
 async function importHistory({ messages, content_bytes, agents }: HistoryOptions, post: Post): Promise<void> {

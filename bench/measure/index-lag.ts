@@ -10,13 +10,15 @@ export type IndexCatchUp = {
   readonly cpu_ms: number;
 };
 
+type Indexing = Pick<Hivepost, "url" | "token" | "pid">;
+
 const patience_ms = 600_000;
 
 /**
  * The index is made on a thread that lets all others go first, so under load it falls behind: its work is put off, not
  * saved. This waits for it, so that the work can be counted.
  */
-export async function awaitIndex(server: Hivepost): Promise<IndexCatchUp> {
+export async function awaitIndex(server: Indexing): Promise<IndexCatchUp> {
   const cpuBefore = cpuOfProcess(server.pid);
   const start = performance.now();
   const lag_messages = await indexLag(server);
@@ -28,7 +30,7 @@ export async function awaitIndex(server: Hivepost): Promise<IndexCatchUp> {
   return { lag_messages, catch_up_s, cpu_ms: cpuOfProcess(server.pid) - cpuBefore };
 }
 
-async function indexLag({ url, token }: Hivepost): Promise<number> {
+async function indexLag({ url, token }: Indexing): Promise<number> {
   const response = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
   const metrics = await response.text();
   const lag = /^hivepost_index_lag_messages(?:\{[^}]*\})? (\d+)/m.exec(metrics)?.[1];

@@ -6,7 +6,7 @@ import type { AgentId, LeaseId } from "../../src/contract/messages.ts";
 import { packAnswer, packBatch, unpackAnswer, unpackBatch } from "../../src/stores/sqlite/packing.ts";
 import type { Batch, BatchAnswer, RequestResult, WriterRequest } from "../../src/stores/sqlite/protocol.ts";
 import { toWire } from "../../src/stores/sqlite/publish.ts";
-import { ada, aPublication, bob, conversationId } from "../support/fixtures.ts";
+import { ada, aPublication, bob, conversationId, messageId } from "../support/fixtures.ts";
 import { agent, maybe, type ValueOf } from "./arbitraries.ts";
 
 const publication = fc
@@ -17,6 +17,10 @@ const publication = fc
     to: maybe(fc.constant({ group: "reviewers" as never })),
     deliver_at_ms: maybe(fc.nat()),
     idempotency_key: maybe(fc.string()),
+    expires_at_ms: maybe(fc.nat()),
+    reply_to: maybe(fc.constant(messageId())),
+    conversation_id: maybe(fc.constant(conversationId())),
+    notice: maybe(fc.constant(true as const)),
     rerouted: maybe(fc.string()),
   })
   .map((fields) => toWire(aPublication(defined(fields))));

@@ -1,5 +1,5 @@
 import type { AgentId, ConversationId, MessageType, Priority } from "../../contract/messages.ts";
-import { longestWord, metadataScalars, words } from "./words.ts";
+import { isAscii, isWordAt, longestWord, metadataScalars, words } from "./words.ts";
 
 /** What of a message can be asked for, but its words and its metadata. */
 export type Envelope = {
@@ -131,14 +131,6 @@ function standsIn(lower: string, word: string): boolean {
     if (!isWordAt(lower, at - 1) && !isWordAt(lower, at + word.length)) return true;
   }
   return false;
-}
-
-function isWordAt(text: string, at: number): boolean {
-  return /\w/.test(text.charAt(at));
-}
-
-function isAscii(text: string): boolean {
-  return !/[^\p{ASCII}]/u.test(text);
 }
 
 /** The order of the two says nothing, and ids hold no space. */

@@ -2,6 +2,7 @@ const word = /[\p{L}\p{N}_]+/gu;
 /** Scripts written without spaces: each character counts as a word, or nothing would ever be found. */
 const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
 const beyondAscii = /[^\p{ASCII}]/u;
+const asciiWordCodes = Uint8Array.from({ length: 128 }, (_, code) => Number(/\w/.test(String.fromCharCode(code))));
 const asciiWord = /[a-z0-9_]+/g;
 /** Longer ones are cut: nobody searches for a whole base64 blob, and the index need not hold it. */
 export const longestWord = 64;
@@ -11,11 +12,20 @@ export const longestWord = 64;
  * underscores; each word once, in order of first occurrence.
  */
 export function words(text: string): string[] {
-  if (!beyondAscii.test(text)) {
+  if (isAscii(text)) {
     return unique((text.toLowerCase().match(asciiWord) ?? []).map((it) => it.slice(0, longestWord)));
   }
   const runs = text.normalize("NFKC").toLowerCase().match(word) ?? [];
   return unique(runs.flatMap((run) => (unspaced.test(run) ? splitUnspaced(run) : [run])).map(cut));
+}
+
+export function isAscii(text: string): boolean {
+  return !beyondAscii.test(text);
+}
+
+/** Whether the ASCII character at a place belongs to a word; false outside of the text. */
+export function isWordAt(text: string, at: number): boolean {
+  return asciiWordCodes[text.charCodeAt(at)] === 1;
 }
 
 function unique(texts: readonly string[]): string[] {

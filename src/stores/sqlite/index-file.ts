@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Headers, headerTermsOf, type Term, type TermKind } from "../../core/messaging/terms.ts";
-import { longestWord, words } from "../../core/messaging/words.ts";
+import { isAscii, isWordAt, longestWord, words } from "../../core/messaging/words.ts";
 
 /*
  * index.db: which messages hold which terms. It holds nothing that is not in the database, is made anew when it is missing,
@@ -78,7 +78,8 @@ export function textToIndex(content: string, headers: Headers): string {
  * Doing that once, in C, is what makes the index cheap: it halves the cost of a message.
  */
 function isCutAlike(text: string): boolean {
-  if (beyondAscii.test(text)) return false;
+  // NUL ends a text for SQLite.
+  if (!isAscii(text) || text.includes("\0")) return false;
   // A word that is too long covers one of these places.
   for (let at = longestWord; at < text.length; at += longestWord + 1) {
     if (wordLengthAt(text, at) > longestWord) return false;
@@ -89,18 +90,9 @@ function isCutAlike(text: string): boolean {
 /** How long the word is that covers a place, as far as it matters. */
 function wordLengthAt(text: string, at: number): number {
   let [start, end] = [at, at];
-  while (end - start <= longestWord && isWordy(text.charCodeAt(end))) end++;
-  while (end - start <= longestWord && isWordy(text.charCodeAt(start - 1))) start--;
-  return isWordy(text.charCodeAt(at)) ? end - start : 0;
-}
-
-/** NUL, too, which ends a text for SQLite. */
-const beyondAscii = /[^\p{ASCII}]|\0/u;
-
-const wordy = Uint8Array.from({ length: 128 }, (_, code) => Number(/\w/.test(String.fromCharCode(code))));
-
-function isWordy(code: number): boolean {
-  return wordy[code] === 1;
+  while (end - start <= longestWord && isWordAt(text, end)) end++;
+  while (end - start <= longestWord && isWordAt(text, start - 1)) start--;
+  return isWordAt(text, at) ? end - start : 0;
 }
 
 /** 64 bits as base 36. Source: cyrb53, bryc, public domain. */

@@ -21,9 +21,7 @@ const eventsAtOnce = 6_000;
  * 2026-11: 178 microseconds a message one at a time, 48 by 200, 37 by 1,000), and searches find the rest without it.
  */
 const rest_ms = 100;
-/** Where it had to wait for a processor, it rests this many times as long as its round took: mail goes first. */
-const politeness = 1;
-/** A round counts as undisturbed when it took at most this many times its own CPU time. */
+/** A round that took longer than this many times its CPU time had to wait for a processor, which mail needs more. */
 const undisturbed = 1.2;
 /** After an error (a full disk, say). */
 const retry_ms = 2_000;
@@ -98,8 +96,9 @@ function stopwatch(): () => Took {
   };
 }
 
+/** Where mail needs the processors, it rests for as long as it worked. */
 function restAfter({ wall_ms, cpu_ms }: Took): number {
-  return wall_ms > undisturbed * cpu_ms + 1 ? Math.max(rest_ms, politeness * wall_ms) : rest_ms;
+  return wall_ms > undisturbed * cpu_ms + 1 ? Math.max(rest_ms, wall_ms) : rest_ms;
 }
 
 /** Ends early only when the thread is to close. */

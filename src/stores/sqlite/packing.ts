@@ -109,8 +109,11 @@ function takePublish(take: Taker): WriterOperations["publish"]["request"] {
   return { now_ms: take.next(), steady_ms: take.next(), publications: take.list(takePublication) };
 }
 
+/** With every field, so that the compiler notices one that was added and is not packed. */
+type Complete<T> = { readonly [Name in keyof Required<T>]: T[Name] };
+
 /** In the order in which `packPublish` puts them. */
-function takePublication(take: Taker): WirePublication {
+function takePublication(take: Taker): Complete<WirePublication> {
   return {
     id: take.next(),
     fresh_id: take.next(),
