@@ -37,7 +37,7 @@ const importBatch = 500;
 const importsAtOnce = 4;
 const spanMs = 90 * 86_400_000;
 const pageRows = 50;
-/** Of each kind; so a minute gives p99 over 1,200 answers. */
+/** Of each kind; so a minute gives p99 over some 1,200 answers. */
 const queriesPerSecond = 20;
 
 /**
@@ -93,8 +93,9 @@ async function askByTheClock(
   { connections }: Traffic,
 ): Promise<HistoryResult["queries"]> {
   const ask = (input: object) => connections.call("searchMessages", { ...input, limit: pageRows }) as Promise<Found>;
-  const results = Object.entries(queries).map(async ([kind, next]) => {
-    const result = await askOneKind(forSeconds, () => ask(next()));
+  const results = Object.entries(queries).map(async ([kind, next], index) => {
+    const arrivals = arrivalsOf(seededRandom(31 + index), forSeconds);
+    const result = await askOneKind(arrivals, () => ask(next()));
     return [kind, result] as const;
   });
   return Object.fromEntries(await Promise.all(results));
@@ -102,13 +103,21 @@ async function askByTheClock(
 
 type Found = { readonly messages: readonly { readonly conversation_id: string }[] };
 
-async function askOneKind(forSeconds: number, ask: () => Promise<Found>): Promise<QueryResult> {
+/** When questions are due, in ms: people and agents ask independently of each other, so as a Poisson process. */
+function arrivalsOf(random: Random, forSeconds: number): number[] {
+  const due: number[] = [];
+  const next = () => (-Math.log(1 - random()) * 1_000) / queriesPerSecond;
+  for (let at = next(); at < forSeconds * 1_000; at += next()) due.push(at);
+  return due;
+}
+
+async function askOneKind(arrivals: readonly number[], ask: () => Promise<Found>): Promise<QueryResult> {
   const latency = createHistogram();
   const start = performance.now();
   let rows = 0;
   const answers: Promise<void>[] = [];
-  for (let i = 0; i < forSeconds * queriesPerSecond; i++) {
-    const due = start + (i * 1_000) / queriesPerSecond;
+  for (const arrival of arrivals) {
+    const due = start + arrival;
     await delay(Math.max(0, due - performance.now()));
     answers.push(
       ask().then((found) => {

@@ -17,8 +17,11 @@ export function createPoster(server: { url: string; token: string; connections: 
   const waiting: ((line: Line) => void)[] = [];
   let opened = 0;
   const take = async (): Promise<Line> => {
-    const line = idle.pop();
-    if (line) return line;
+    for (let line = idle.pop(); line; line = idle.pop()) {
+      if (line.isOpen()) return line;
+      // The server closes connections on which nothing is asked for long.
+      opened -= 1;
+    }
     if (opened >= server.connections) return new Promise((resolve) => waiting.push(resolve));
     opened += 1;
     return openLine(server.url);
@@ -39,7 +42,7 @@ export function createPoster(server: { url: string; token: string; connections: 
 }
 
 type Answer = { readonly status: number; readonly text: string };
-type Line = { ask(request: string): Promise<Answer> };
+type Line = { isOpen(): boolean; ask(request: string): Promise<Answer> };
 
 async function openLine(url: string): Promise<Line> {
   const { hostname, port } = new URL(url);
@@ -63,6 +66,7 @@ function createLine(socket: Socket): Line {
   socket.on("close", () => pending?.reject(new Error(`the server closed the connection after: ${received}`)));
   socket.on("error", (error) => pending?.reject(error));
   return {
+    isOpen: () => socket.writable,
     ask(request) {
       pending = Promise.withResolvers();
       socket.write(request, "latin1");

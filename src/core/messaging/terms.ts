@@ -112,15 +112,22 @@ export function holdsScalars(metadata: unknown, asked: Conditions["metadata"]): 
   return wanted.every((it) => scalars.has(it));
 }
 
+/** A content as words are looked for in it. */
+export type Text = {
+  readonly content: string;
+  /** In lower case, where it is ASCII: cutting a text into words is slow, and in such a text a word stands as it is written. */
+  readonly lower: string | undefined;
+};
+
+export function toText(content: string): Text {
+  return { content, lower: isAscii(content) ? content.toLowerCase() : undefined };
+}
+
 /** Whether a message's content has every word asked for. */
-export function holdsWords(content: string, asked: Conditions["words"]): boolean {
+export function holdsWords({ content, lower }: Text, asked: Conditions["words"]): boolean {
   if (!asked || asked.length === 0) return true;
-  // Cutting a text into words is slow. Where text and word are plain, the word stands in the text as it is written.
-  const isPlain = isAscii(content) && asked.every((it) => it !== "" && it.length < longestWord && isAscii(it));
-  if (isPlain) {
-    const lower = content.toLowerCase();
-    return asked.every((it) => standsIn(lower, it));
-  }
+  const isPlain = (word: string) => word !== "" && word.length < longestWord && isAscii(word);
+  if (lower !== undefined && asked.every(isPlain)) return asked.every((it) => standsIn(lower, it));
   const present = new Set(words(content));
   return asked.every((it) => present.has(it));
 }

@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Term } from "../../core/messaging/terms.ts";
 import type { IndexReading } from "./index-reading.ts";
 import { prepare } from "./statement.ts";
+import type { Tail, TailMessage } from "./tail.ts";
 
 export type Direction = "newest" | "oldest";
 /** Both ends included. */
@@ -9,8 +10,8 @@ export type Range = { readonly from: number; readonly to: number; readonly direc
 
 export type Source = {
   readonly groups: readonly (readonly Term[])[];
-  /** The event up to which the index knows everything. */
-  readonly known: number;
+  /** Of what is newer than the index. */
+  readonly fits: (message: TailMessage) => boolean;
   /** Positions outside of which nothing can fit, ascending. */
   readonly positions: Float64Array | undefined;
 };
@@ -18,17 +19,13 @@ export type Source = {
 /** Asked again and again, gives the next positions in order; an empty answer is the end. */
 export type NextPositions = (count: number) => number[];
 
-export type Candidates = {
-  /** Within read transactions that are open. */
-  open(range: Range, source: Source): NextPositions;
-  /** How many messages are newer than the index, counted up to `most`. */
-  backlog(most: number): number;
-};
+/** Within read transactions that are open, with a tail that is up to date. */
+export type OpenCandidates = (range: Range, source: Source) => NextPositions;
 
 /** Up to this many positions are gone through one by one rather than by the index. */
 const fewPositions = 5_000;
 
-export function createCandidates(db: DatabaseSync, index: IndexReading): Candidates {
+export function createCandidates(db: DatabaseSync, index: IndexReading, tail: Tail): OpenCandidates {
   const sql = statements(db);
 
   function fromIndex({ from, to, direction }: Range, groups: Source["groups"]): NextPositions {
@@ -55,23 +52,10 @@ export function createCandidates(db: DatabaseSync, index: IndexReading): Candida
     };
   }
 
-  /** What the index does not know yet: its events are still to come. */
-  function notIndexed(known: number, range: Range): number[] {
-    const found = sql.sinceEvent.all(known).map((it) => it.message_position);
-    return inOrder(found, range);
-  }
-
-  return {
-    open(range, { groups, known, positions }) {
-      if (positions && (positions.length <= fewPositions || groups.length === 0)) return fromSorted(positions, range);
-      if (groups.length === 0) return fromMessages(range);
-      return merge(fromIndex(range, groups), fromList(notIndexed(known, range)), range.direction);
-    },
-    backlog(most) {
-      const known = index.begin();
-      index.end();
-      return sql.backlog.get(known, most)?.messages ?? 0;
-    },
+  return (range, { groups, fits, positions }) => {
+    if (positions && (positions.length <= fewPositions || groups.length === 0)) return fromSorted(positions, range);
+    if (groups.length === 0) return fromMessages(range);
+    return merge(fromIndex(range, groups), fromList(inOrder(tail.find(fits), range)), range.direction);
   };
 }
 
@@ -80,15 +64,6 @@ function statements(db: DatabaseSync) {
   return {
     newest: prepare<{ position: number }>(db, `${range} DESC LIMIT ?`),
     oldest: prepare<{ position: number }>(db, `${range} LIMIT ?`),
-    sinceEvent: prepare<{ message_position: number }>(
-      db,
-      "SELECT message_position FROM events WHERE position > ? AND event IN ('accepted', 'imported')",
-    ),
-    backlog: prepare<{ messages: number }>(
-      db,
-      `SELECT COUNT(*) AS messages FROM
-         (SELECT 1 FROM events WHERE position > ? AND event IN ('accepted', 'imported') LIMIT ?)`,
-    ),
   };
 }
 

@@ -20,7 +20,7 @@ const eventsAtOnce = 6_000;
  * How long it rests after each round. What it enters in one go costs a third of what it costs piece by piece (measured
  * 2026-11: 178 microseconds a message one at a time, 48 by 200, 37 by 1,000), and searches find the rest without it.
  */
-const rest_ms = 100;
+const rest_ms = 250;
 /** A round that took longer than this many times its CPU time had to wait for a processor, which mail needs more. */
 const undisturbed = 1.2;
 /** After an error (a full disk, say). */

@@ -12,13 +12,15 @@ import {
   matchesEnvelope,
   type Term,
   termsToFind,
+  toText,
 } from "../../core/messaging/terms.ts";
 import { createCandidates, includesSorted, type NextPositions, type Range } from "./candidates.ts";
 import type { IndexReading } from "./index-reading.ts";
 import type { ReaderQuestions } from "./reader-protocol.ts";
-import { type MessageRow, messageColumns, recipientsOf, toMessage } from "./rows.ts";
+import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
 import { readMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
+import { createTail, type EnvelopeRow, envelopeColumns, type Tail, type TailMessage, toEnvelope } from "./tail.ts";
 
 /*
  * A search goes through positions that may fit, in the order asked for, and checks each message exactly, until the page is
@@ -41,8 +43,15 @@ const indexerMoments = 10;
 type Question = ReaderQuestions["search"]["question"];
 
 export function createSearch(db: DatabaseSync, index: IndexReading): (question: Question) => Promise<Page<Message>> {
-  const candidates = createCandidates(db, index);
-  const check = createCheck(db);
+  const tail = createTail(db);
+  const candidates = createCandidates(db, index, tail);
+  const check = createCheck(db, tail);
+
+  function backlog(): number {
+    const known = index.begin();
+    index.end();
+    return tail.update(known);
+  }
 
   /** One slice of a search. @returns Whether there is more to look at. */
   function runSlice(question: Question, groups: readonly (readonly Term[])[], progress: Progress): boolean {
@@ -53,6 +62,7 @@ export function createSearch(db: DatabaseSync, index: IndexReading): (question: 
       // only where the index has been begun anew meanwhile, and knows less than it did.
       if (!progress.candidates || known < progress.known) {
         progress.known = known;
+        if (groups.length > 0) tail.update(known);
         progress.candidates = openCandidates(question, groups, progress);
       }
       return collect(question.search, progress, progress.candidates);
@@ -65,10 +75,11 @@ export function createSearch(db: DatabaseSync, index: IndexReading): (question: 
   function openCandidates(
     { search, positions }: Question,
     groups: readonly (readonly Term[])[],
-    { after, known }: Progress,
+    { after }: Progress,
   ): NextPositions {
     const range = rangeOf(db, search, after);
-    return range ? candidates.open(range, { groups, known, positions }) : () => [];
+    const fits = (message: TailMessage) => fitsEnvelope(message, search) && holdsWords(message.text, search.words);
+    return range ? candidates(range, { groups, fits, positions }) : () => [];
   }
 
   function collect(search: Search, progress: Progress, next: NextPositions): boolean {
@@ -95,7 +106,7 @@ export function createSearch(db: DatabaseSync, index: IndexReading): (question: 
   return async (question) => {
     const { search, positions } = question;
     const groups = termsToFind(search);
-    if (groups.length > 0) await waitForIndexer(candidates.backlog);
+    if (groups.length > 0) await waitForIndexer(backlog);
     const isInState = positions && ((position: number) => includesSorted(positions, position));
     const count = search.limit + 1;
     const progress: Progress = { after: search.after, found: [], count, isInState, candidates: undefined, known: 0 };
@@ -124,10 +135,8 @@ function toPage(found: readonly Found[], limit: number): Page<Message> {
   return { rows: page.map((it) => it.message), ...(found.length > limit && last && { next: last.position }) };
 }
 
-async function waitForIndexer(backlog: (most: number) => number): Promise<void> {
-  for (let moment = 0; moment < indexerMoments && backlog(longBacklog + 1) > longBacklog; moment++) {
-    await setTimeout(indexerMoment_ms);
-  }
+async function waitForIndexer(backlog: () => number): Promise<void> {
+  for (let moment = 0; moment < indexerMoments && backlog() > longBacklog; moment++) await setTimeout(indexerMoment_ms);
 }
 
 /** The positions a search can concern, both ends included; undefined for none. Positions never stand before their time. */
@@ -141,31 +150,25 @@ function rangeOf(db: DatabaseSync, search: Search, after: number | undefined): R
   return from <= to ? { from, to, direction: order } : undefined;
 }
 
-type EnvelopeRow = Omit<Envelope, "recipients"> & Pick<MessageRow, "recipients" | "timestamp">;
-
 /**
- * Reads a message and checks everything that was asked: first, where that is asked for, the columns that are read soonest,
- * since most of what the index does not know yet fails there.
+ * Reads a message and checks everything that was asked. Most of what the index does not know yet does not fit; where that is
+ * not sorted out already, the columns that are read soonest are checked first.
  */
-function createCheck(db: DatabaseSync) {
-  const envelope = prepare<EnvelopeRow>(
-    db,
-    `SELECT from_agent, to_agent, recipients, conversation_id, priority, message_type, timestamp
-     FROM messages WHERE position = ?`,
-  );
+function createCheck(db: DatabaseSync, tail: Tail) {
+  const envelope = prepare<EnvelopeRow>(db, `SELECT ${envelopeColumns} FROM messages WHERE position = ?`);
   const whole = prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`);
   const inState = prepare<object>(db, "SELECT 1 FROM deliveries WHERE message_position = ? AND state = ? LIMIT 1");
 
   function mayFit(position: number, search: Search, isInState: Progress["isInState"]): boolean {
     if (isInState && !isInState(position)) return false;
-    if (!asksEnvelope(search)) return true;
+    if (tail.isKept() || !asksEnvelope(search)) return true;
     const row = envelope.get(position);
-    return !!row && isWithin(row.timestamp, search) && matchesRow(row, search);
+    return !!row && fitsEnvelope(toEnvelope(row), search);
   }
 
   return (position: number, search: Search, isInState: Progress["isInState"]): Message | undefined => {
     const row = mayFit(position, search, isInState) ? whole.get(position) : undefined;
-    if (!row || !isWithin(row.timestamp, search) || !holdsBody(row, search)) return undefined;
+    if (!row || !fitsEnvelope(toEnvelope(row), search) || !holdsBody(row, search)) return undefined;
     const isElsewhere = search.state && !isInState && !inState.get(position, search.state);
     return isElsewhere ? undefined : toMessage(row);
   };
@@ -176,19 +179,15 @@ function asksEnvelope({ words: _, metadata: __, ...search }: Search): boolean {
   return termsToFind(search).length > 0;
 }
 
-function holdsBody({ content, metadata }: MessageRow, search: Search): boolean {
-  return holdsWords(content, search.words) && (!search.metadata || holdsScalars(parseJson(metadata), search.metadata));
+function holdsBody({ content, metadata }: MessageRow, { words, metadata: asked }: Search): boolean {
+  return (!words || holdsWords(toText(content), words)) && (!asked || holdsScalars(parseJson(metadata), asked));
 }
 
-function matchesRow(row: EnvelopeRow, search: Search): boolean {
-  const { from_agent, to_agent, conversation_id, priority, message_type } = row;
-  const recipients = recipientsOf(row);
-  return matchesEnvelope({ from_agent, to_agent, recipients, conversation_id, priority, message_type }, search);
-}
-
-function isWithin(timestamp: string, { since_ms, until_ms }: Search): boolean {
+function fitsEnvelope(message: Envelope & { readonly timestamp: string }, search: Search): boolean {
+  const { since_ms, until_ms } = search;
   return (
-    (since_ms === undefined || timestamp >= toTimestamp(since_ms)) &&
-    (until_ms === undefined || timestamp < toTimestamp(until_ms))
+    matchesEnvelope(message, search) &&
+    (since_ms === undefined || message.timestamp >= toTimestamp(since_ms)) &&
+    (until_ms === undefined || message.timestamp < toTimestamp(until_ms))
   );
 }
