@@ -18,6 +18,8 @@ type Round = { readonly hivepost: OwnResult; readonly bullmq: PeerResult };
 const peers = path.join(import.meta.dirname, "peers");
 /** The fastest setting found for BullMQ; bench/peers/README.md has the others. */
 const tuning = { queues: 50, concurrency: 2 };
+/** Long enough for the engines of both to have compiled what runs often: what is asked is how they go on. */
+const warmup = { "warmup-s": 10 };
 let roundsRun = 0;
 
 if (!existsSync(path.join(peers, "node_modules"))) {
@@ -62,7 +64,7 @@ await runBench<Round>({
 
 async function runHivepost(seconds: number): Promise<OwnResult> {
   await using server = await startHivepost();
-  const flags = { "in-flight": 400, agents: 50, connections: 50, seconds };
+  const flags = { "in-flight": 400, agents: 50, connections: 50, seconds, ...warmup };
   const result = await runLoad<LoopResult>("end-to-end", server, flags);
   return { ...result, index: await awaitIndex(server) };
 }
@@ -76,6 +78,7 @@ async function runBullmq(seconds: number): Promise<PeerResult> {
     queues: tuning.queues,
     concurrency: tuning.concurrency,
     seconds,
+    ...warmup,
   };
   const rest = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
   return (await runScript(path.join(peers, "bullmq.ts"), rest)) as PeerResult;
