@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { openAccess } from "./app/access.ts";
 import { createMailroom } from "./app/bus.ts";
 import { openFirstToken } from "./app/first-token.ts";
 import { systemClock } from "./base/clock.ts";
@@ -45,11 +46,14 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
   const store = opened.use(
     await openSqliteStore({ folder: dataDir, clock, policy, log, retention_ms, onFatal: failure.resolve }),
   );
-  const { token, authenticate } = await openFirstToken(dataDir, randomBytes);
-  const mailroom = opened.use(createMailroom({ store, clock, config, randomBytes, log, version }));
+  const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log }));
+  const token = await openFirstToken(dataDir, access, randomBytes);
+  const mailroom = opened.use(createMailroom({ store, access, clock, config, randomBytes, log, version }));
   log.info({ data_dir: dataDir, version }, "opened the hive");
   const status = () => mailroom.status();
-  const server = opened.use(await startServer({ mailroom, config, authenticate, status, log, version }));
+  const server = opened.use(
+    await startServer({ mailroom, config, authenticate: access.authenticate, status, log, version }),
+  );
   const running = opened.move();
   return {
     url: server.url,

@@ -1,8 +1,9 @@
 import { toTimestamp } from "../base/time.ts";
-import type { Agent } from "../contract/agents.ts";
+import type { Agent, AgentRegistration } from "../contract/agents.ts";
 import { BusError } from "../contract/errors.ts";
 import type { AgentId } from "../contract/messages.ts";
 import { healthOf } from "../core/fleet/health.ts";
+import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendDeathNotices } from "./notices.ts";
 import { endLeasesOf, type Office } from "./office.ts";
@@ -14,6 +15,7 @@ export function agentOperations(office: Office): AgentOperations {
   const { fleet, deliveries } = office.store;
   return {
     async registerAgent(registration, call) {
+      requireFreeNames(office, registration, call);
       const outcome = await fleet.putAgent(registration, actorOf(call));
       if (outcome.outcome === "registered") return presentAgent(office, outcome.agent);
       throw new BusError(
@@ -47,6 +49,14 @@ export function agentOperations(office: Office): AgentOperations {
       return presentAgent(office, touched ?? agent);
     },
   };
+}
+
+/** An agent gives itself no name under which another one has a token: mail for that one would come to it. */
+function requireFreeNames({ access }: Office, { aliases = [] }: AgentRegistration, call: Call): void {
+  const only = actsAs(call);
+  const taken = only === undefined ? undefined : aliases.find((it) => it !== only && access.isHeld(it));
+  if (taken === undefined) return;
+  throw new BusError("alias_taken", `the name ${taken} already means the agent ${taken}; choose another`);
 }
 
 export function actorOf({ caller }: Call): string {

@@ -2,12 +2,14 @@ import type { Clock, StartTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { createUuidV7, type RandomBytes } from "../base/uuid.ts";
 import type { Config } from "../config.ts";
+import type { Access } from "./access.ts";
 import { agentOperations } from "./agents.ts";
 import { createAnnouncer } from "./announcer.ts";
 import { conversationOperations } from "./conversations.ts";
 import { createCursors } from "./cursors.ts";
 import { deliveryOperations } from "./deliveries.ts";
 import { followEvents } from "./following.ts";
+import { guardMailroom } from "./guard.ts";
 import { historyOperations } from "./history.ts";
 import type { Mailroom } from "./mailroom.ts";
 import { startMaintenance } from "./maintenance.ts";
@@ -17,10 +19,12 @@ import type { Office } from "./office.ts";
 import type { Store } from "./ports.ts";
 import { statusOperations } from "./status.ts";
 import { subscribe } from "./subscriptions.ts";
+import { tokenOperations } from "./tokens.ts";
 
 /** What the bus needs from the outside world: `serve.ts` passes the real things, tests pass their own. */
 export type MailroomOptions = {
   readonly store: Store;
+  readonly access: Access;
   readonly clock: Clock;
   readonly config: Config;
   readonly randomBytes: RandomBytes;
@@ -32,9 +36,10 @@ export type MailroomOptions = {
 
 /** The bus in this process. It keeps time until it is disposed; the store stays its owner's. */
 export function createMailroom(options: MailroomOptions): Mailroom & AsyncDisposable {
-  const { store, clock, config, randomBytes, log, version } = options;
+  const { store, access, clock, config, randomBytes, log, version } = options;
   const office: Office = {
     store,
+    access,
     clock,
     startTimer: options.startTimer ?? startRealTimer,
     config,
@@ -49,15 +54,19 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
   const resumed = resumeNotices(office).catch((error: unknown) => {
     log.error({ error }, "cannot look for notices that a crash may have swallowed");
   });
-  return {
+  const mailroom: Mailroom = {
     ...sendOperations(office),
     ...deliveryOperations(office),
     ...historyOperations(office),
     ...conversationOperations(office),
     ...agentOperations(office),
+    ...tokenOperations(office),
     ...statusOperations(office, version),
     subscribe: (input, push, call) => subscribe(office, input, push, call),
     follow: followEvents(office),
+  };
+  return {
+    ...guardMailroom(mailroom, store.fleet),
     async [Symbol.asyncDispose]() {
       await resumed;
       await maintenance[Symbol.asyncDispose]();

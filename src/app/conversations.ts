@@ -3,8 +3,9 @@ import { limits } from "../contract/limits.ts";
 import type { AgentId, ConversationId } from "../contract/messages.ts";
 import type { Input } from "../contract/operations.ts";
 import { actorOf } from "./agents.ts";
+import { actsAs, readsAs } from "./guard.ts";
 import { requireConversation } from "./history.ts";
-import type { Mailroom } from "./mailroom.ts";
+import type { Call, Mailroom } from "./mailroom.ts";
 import type { Office } from "./office.ts";
 
 type ConversationOperations = Pick<
@@ -19,6 +20,10 @@ export function conversationOperations(office: Office): ConversationOperations {
   return {
     async createConversation({ participants }, call) {
       const ids = await Promise.all(participants.map((name) => canonical(office, name)));
+      const only = actsAs(call);
+      if (only && !ids.includes(only)) {
+        throw new BusError("forbidden", `this token is ${only}'s; it opens conversations that ${only} takes part in`);
+      }
       return conversations.open({
         id: office.newId() as ConversationId,
         participants: [...new Set(ids)].sort(),
@@ -26,9 +31,9 @@ export function conversationOperations(office: Office): ConversationOperations {
       });
     },
 
-    async listConversations(input) {
+    async listConversations(input, call) {
       const limit = input.limit ?? limits.default_page;
-      const participant = input.participant && (await canonical(office, input.participant));
+      const participant = await participantOf(office, input.participant, call);
       const after = placeOf(office, input);
       const rows = await conversations.conversations({
         // One more than asked for tells whether there is another page.
@@ -44,15 +49,22 @@ export function conversationOperations(office: Office): ConversationOperations {
       return { conversations: page, next_cursor: office.cursors.encode(input, place) };
     },
 
-    async getConversation({ conversation_id }) {
-      return requireConversation(office, conversation_id);
+    async getConversation({ conversation_id }, call) {
+      return requireConversation(office, conversation_id, call);
     },
 
     async updateConversation({ conversation_id, status }, call) {
-      const before = await requireConversation(office, conversation_id);
+      const before = await requireConversation(office, conversation_id, call);
       return (await conversations.changeStatus(conversation_id, status, actorOf(call))) ?? before;
     },
   };
+}
+
+async function participantOf(office: Office, named: AgentId | undefined, call: Call): Promise<AgentId | undefined> {
+  const participant = named && (await canonical(office, named));
+  const only = readsAs(call);
+  if (only === undefined || participant === undefined || participant === only) return participant ?? only;
+  throw new BusError("forbidden", `this token is ${only}'s; it cannot list the conversations of ${participant}`);
 }
 
 /** An alias becomes the agent's id; a name that nobody has registered stands for itself, as a sender's may. */

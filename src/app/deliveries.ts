@@ -1,6 +1,8 @@
+import { defined } from "../base/defined.ts";
 import { BusError } from "../contract/errors.ts";
 import type { AgentId, Delivery, DeliveryStatus, LeaseId, MessageId } from "../contract/messages.ts";
 import { actorOf, requireAgent } from "./agents.ts";
+import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendDeathNotices } from "./notices.ts";
 import { endLease, type Office } from "./office.ts";
@@ -39,7 +41,7 @@ export function deliveryOperations(office: Office): DeliveryOperations {
     },
 
     async acknowledgeMessage(lease, call) {
-      const [outcome] = await deliveries.acknowledge([lease], actorOf(call));
+      const [outcome] = await deliveries.acknowledge([ownLease(lease, call)], actorOf(call));
       if (outcome === "message_not_found") throw messageNotFound(lease.message_id);
       if (outcome !== "acknowledged") return { acknowledged: false, reason: "lease_lost" as const };
       endLease(office, lease.lease_id);
@@ -47,7 +49,8 @@ export function deliveryOperations(office: Office): DeliveryOperations {
     },
 
     async acknowledgeMessages({ acknowledgements }, call) {
-      const outcomes = await deliveries.acknowledge(acknowledgements, actorOf(call));
+      const leases = acknowledgements.map((it) => ownLease(it, call));
+      const outcomes = await deliveries.acknowledge(leases, actorOf(call));
       const results = acknowledgements.map(({ message_id, lease_id }, index) => {
         const outcome = outcomes[index];
         if (outcome === "acknowledged") {
@@ -60,7 +63,7 @@ export function deliveryOperations(office: Office): DeliveryOperations {
     },
 
     async rejectMessage({ message_id, lease_id, reason, delay_ms }, call) {
-      const lease = { message_id, lease_id };
+      const lease = ownLease({ message_id, lease_id }, call);
       const options = { actor: actorOf(call), ...(delay_ms !== undefined && { delay_ms }) };
       const outcome = await deliveries.reject(lease, reason ?? "rejected", options);
       const status = answerFor(lease, outcome);
@@ -73,12 +76,12 @@ export function deliveryOperations(office: Office): DeliveryOperations {
     },
 
     async extendLease({ message_id, lease_id, lease_ms }, call) {
-      const lease = { message_id, lease_id };
+      const lease = ownLease({ message_id, lease_id }, call);
       return answerFor(lease, await deliveries.extend(lease, lease_ms, actorOf(call)));
     },
 
     async recordEvidence({ message_id, lease_id, event, reason }, call) {
-      const lease = { message_id, lease_id };
+      const lease = ownLease({ message_id, lease_id }, call);
       const evidence = { event, actor: actorOf(call), ...(reason !== undefined && { reason }) };
       return answerFor(lease, await deliveries.record(lease, evidence));
     },
@@ -93,13 +96,20 @@ export function deliveryOperations(office: Office): DeliveryOperations {
   };
 }
 
+/** A lease that counts only if it is the caller's own, where the caller may act as one agent alone. */
+function ownLease({ message_id, lease_id }: LeaseRef, call: Call): LeaseRef {
+  return { message_id, lease_id, ...defined({ agent_id: actsAs(call) }) };
+}
+
 /** The best ready deliveries; if there are none, waits up to `wait_ms` for some, or until the caller has gone. */
 async function claimOrWait(office: Office, claim: Claim, wait_ms: number, call: Call): Promise<readonly Delivery[]> {
   // Listening starts before the claim looks, so that mail which comes in between is not missed.
-  using mail = waitForMail(office, claim.agent_id, wait_ms, call.signal);
+  const { voided } = call.caller;
+  using mail = waitForMail(office, claim.agent_id, { wait_ms, ends: [call.signal, voided] });
   for (;;) {
     const claimed = await claimNow(office, claim);
-    if (claimed.length > 0 && call.signal?.aborted) return await giveBack(office, claimed);
+    const isGone = call.signal?.aborted || voided?.aborted;
+    if (claimed.length > 0 && isGone) return await giveBack(office, claimed);
     if (claimed.length > 0 || mail.isOver()) return claimed;
     await mail.next();
   }
@@ -138,8 +148,7 @@ export async function release(office: Office, leases: readonly LeaseId[], reason
 function waitForMail(
   { announcer, startTimer }: Office,
   agent_id: AgentId,
-  wait_ms: number,
-  signal: AbortSignal | undefined,
+  { wait_ms, ends }: { readonly wait_ms: number; readonly ends: readonly (AbortSignal | undefined)[] },
 ) {
   let over = wait_ms === 0;
   let came = false;
@@ -153,9 +162,9 @@ function waitForMail(
     wake();
   });
   const cancelTimer = over ? undefined : startTimer(wait_ms, end);
-  signal?.addEventListener("abort", end, { once: true });
+  for (const signal of ends) signal?.addEventListener("abort", end, { once: true });
   return {
-    isOver: () => over || signal?.aborted === true,
+    isOver: () => over || ends.some((it) => it?.aborted),
     /** Resolves once there may be mail that the last claim did not see, or the wait is over. */
     async next() {
       if (!came && !over) await new Promise<void>((resolve) => (wake = resolve));
@@ -164,7 +173,7 @@ function waitForMail(
     [Symbol.dispose]() {
       stopListening();
       cancelTimer?.();
-      signal?.removeEventListener("abort", end);
+      for (const signal of ends) signal?.removeEventListener("abort", end);
     },
   };
 }

@@ -2,14 +2,15 @@ import { defined } from "../base/defined.ts";
 import { toTimestamp } from "../base/time.ts";
 import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
-import type { AgentId, ConversationId, MessageId } from "../contract/messages.ts";
+import type { AgentId, ConversationId, MessageId, TracedMessage } from "../contract/messages.ts";
 import type { Input } from "../contract/operations.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
 import { explainInbox, totalDepth } from "../core/messaging/inbox.ts";
 import { words } from "../core/messaging/words.ts";
 import { actorOf, presentAgent, requireAgent } from "./agents.ts";
 import { messageNotFound } from "./deliveries.ts";
-import type { Mailroom } from "./mailroom.ts";
+import { readsAs } from "./guard.ts";
+import type { Call, Mailroom } from "./mailroom.ts";
 import { checkText, readTime } from "./messages.ts";
 import type { Office } from "./office.ts";
 import type { Import, Search } from "./ports.ts";
@@ -22,16 +23,17 @@ type HistoryOperations = Pick<
 export function historyOperations(office: Office): HistoryOperations {
   const { history } = office.store;
   return {
-    async getMessage({ message_id }) {
+    async getMessage({ message_id }, call) {
       const message = await history.message(message_id);
-      if (!message) throw messageNotFound(message_id);
+      if (!message || !(await maySee(office, message, call))) throw messageNotFound(message_id);
       return message;
     },
 
-    async searchMessages(input) {
-      const { rows, next } = await history.search(await toSearch(office, input));
+    async searchMessages(input, call) {
+      const search = await toSearch(office, input, call);
+      const { rows, next } = await history.search(search);
       // To look for the conversation takes a commit, so only where nothing says that there is one.
-      if (rows.length === 0 && input.conversation_id) await requireConversation(office, input.conversation_id);
+      if (rows.length === 0 && input.conversation_id) await requireConversation(office, input.conversation_id, call);
       return { messages: [...rows], ...(next !== undefined && { next_cursor: office.cursors.encode(input, next) }) };
     },
 
@@ -69,8 +71,13 @@ export function historyOperations(office: Office): HistoryOperations {
       };
     },
 
-    async listDeadLetters(input) {
-      const agent_id = input.agent_id && (await requireAgent(office, input.agent_id)).agent_id;
+    async listDeadLetters(input, call) {
+      const named = input.agent_id && (await requireAgent(office, input.agent_id)).agent_id;
+      const only = readsAs(call);
+      if (only && named && named !== only) {
+        throw new BusError("forbidden", `this token is ${only}'s; it cannot see the dead letters of ${named}`);
+      }
+      const agent_id = named ?? only;
       const after = placeOf(office, input);
       const { rows, next } = await history.deadLetters({
         limit: input.limit ?? limits.default_page,
@@ -92,7 +99,7 @@ function placeOf(office: Office, input: Input<"searchMessages"> | Input<"listDea
   throw new BusError("invalid_cursor", "this cursor was made for another question; ask it again from the start");
 }
 
-async function toSearch(office: Office, input: Input<"searchMessages">): Promise<Search> {
+async function toSearch(office: Office, input: Input<"searchMessages">, call: Call): Promise<Search> {
   const names = await knownNames(office, input);
   if (input.with && !input.participant) {
     throw new BusError("invalid_input", "`with` names the other side of a pair; say `participant` too");
@@ -100,6 +107,7 @@ async function toSearch(office: Office, input: Input<"searchMessages">): Promise
   return {
     ...names,
     ...defined({
+      visible_to: await visibleTo(office, input, call),
       conversation_id: input.conversation_id,
       priority: input.priority,
       message_type: input.message_type,
@@ -113,6 +121,22 @@ async function toSearch(office: Office, input: Input<"searchMessages">): Promise
     order: input.order === "asc" ? "oldest" : "newest",
     limit: input.limit ?? limits.default_page,
   };
+}
+
+/** All of a conversation may be read by who takes part in it; else what one sent or got oneself. */
+async function visibleTo(office: Office, input: Input<"searchMessages">, call: Call): Promise<AgentId | undefined> {
+  const only = readsAs(call);
+  if (only === undefined || !input.conversation_id) return only;
+  await requireConversation(office, input.conversation_id, call);
+  return undefined;
+}
+
+async function maySee({ store }: Office, message: TracedMessage, call: Call): Promise<boolean> {
+  const only = readsAs(call);
+  if (only === undefined || message.from_agent === only) return true;
+  if (message.deliveries.some((it) => it.agent_id === only) || message.to_agent === only) return true;
+  const conversation = await store.conversations.conversation(message.conversation_id);
+  return conversation?.participants.includes(only) === true;
 }
 
 function wordsOf(q: string | undefined): string[] | undefined {
@@ -153,9 +177,10 @@ async function knownName({ store }: Office, name: AgentId): Promise<AgentId> {
 }
 
 /** @throws BusError `conversation_not_found` */
-export async function requireConversation({ store }: Office, id: ConversationId) {
+export async function requireConversation({ store }: Office, id: ConversationId, call: Call) {
   const conversation = await store.conversations.conversation(id);
-  if (conversation) return conversation;
+  const only = readsAs(call);
+  if (conversation && (only === undefined || conversation.participants.includes(only))) return conversation;
   throw new BusError("conversation_not_found", `there is no conversation ${id}; GET /conversations lists them`);
 }
 

@@ -10,6 +10,10 @@ export type Caller = {
   readonly scopes: readonly Scope[];
   /** Set for an agent's own token: it acts as this agent and no other. */
   readonly agent_id?: AgentId;
+  /** The token that was shown. */
+  readonly key_id?: string;
+  /** Aborts when the token is revoked or expires. */
+  readonly voided?: AbortSignal;
 };
 
 /** One call: who asks, and the signal that says that nobody waits for the answer any more. */

@@ -8,6 +8,7 @@ import type { Output } from "../contract/operations.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
 import { type Payload, saysTheSame } from "../core/messaging/payload.ts";
 import { actorOf } from "./agents.ts";
+import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendRerouteNotice } from "./notices.ts";
 import type { Office } from "./office.ts";
@@ -106,13 +107,12 @@ async function findSentBefore({ store }: Office, input: NewMessage, payload: Pay
   return first && saysTheSame(first, payload) ? first : undefined;
 }
 
-async function findSender({ store }: Office, named: AgentId | undefined, { caller }: Call): Promise<AgentId> {
+async function findSender({ store }: Office, named: AgentId | undefined, call: Call): Promise<AgentId> {
   const known = named && (await store.fleet.agent(named));
-  const sender = known?.agent_id ?? named ?? caller.agent_id ?? operator;
-  if (caller.agent_id && sender !== caller.agent_id) {
-    throw new BusError("forbidden", `this token is ${caller.agent_id}'s; it cannot send as ${sender}`);
-  }
-  return sender;
+  const sender = known?.agent_id ?? named ?? call.caller.agent_id ?? operator;
+  const only = actsAs(call);
+  if (only === undefined || sender === only) return sender;
+  throw new BusError("forbidden", `this token is ${only}'s; it cannot send as ${sender}`);
 }
 
 function requireFuture({ deliver_at_ms, expires_at_ms }: Payload, now: number): void {

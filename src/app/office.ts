@@ -2,6 +2,7 @@ import type { Clock, StartTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import type { AgentId, LeaseId } from "../contract/messages.ts";
+import type { Access } from "./access.ts";
 import type { Announcer } from "./announcer.ts";
 import type { Cursors } from "./cursors.ts";
 import type { Store } from "./ports.ts";
@@ -16,6 +17,7 @@ export type Office = {
   readonly log: Log;
   readonly announcer: Announcer;
   readonly cursors: Cursors;
+  readonly access: Access;
   /** Who wants to know that a lease has ended: the subscription whose credit it took. Entries are removed as they end. */
   readonly leaseEnds: Map<LeaseId, { readonly agent_id: AgentId; readonly ended: () => void }>;
   /** Elapsed time at which this process opened the store. */

@@ -19,6 +19,7 @@ import type {
   Priority,
   TracedMessage,
 } from "../contract/messages.ts";
+import type { TokenInfo } from "../contract/tokens.ts";
 import type { InboxCounts } from "../core/messaging/inbox.ts";
 
 /*
@@ -99,7 +100,8 @@ export type ClaimOutcome =
   /** The agent holds as many leases as it may. */
   | { readonly outcome: "lease_limit"; readonly open_leases: number };
 
-export type LeaseRef = { readonly message_id: MessageId; readonly lease_id: LeaseId };
+/** A lease as somebody presents it. `agent_id`: only this agent's lease counts; another's is as if there were no such message. */
+export type LeaseRef = { readonly message_id: MessageId; readonly lease_id: LeaseId; readonly agent_id?: AgentId };
 
 /**
  * `lease_lost`: the lease had ended, nothing was changed; `status` says how the delivery stands when the answer is made,
@@ -184,6 +186,8 @@ export type Search = {
   readonly words?: readonly string[];
   /** Path into `metadata` → the scalar there, as text. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Only what this agent sent or got, besides what else is asked. */
+  readonly visible_to?: AgentId;
   readonly order: SearchOrder;
   readonly limit: number;
   /** Position of the last row already seen. */
@@ -228,13 +232,15 @@ export type ConversationStore = {
   changeStatus(id: ConversationId, status: ConversationStatus, actor: string): Promise<Conversation | undefined>;
 };
 
-/** An event without its cursor: the position takes its place. */
-export type StoredEvent = Omit<BusEvent, "cursor"> & { readonly position: number };
+/** An event without its cursor: the position takes its place. `from_agent`: who sent the message it is about. */
+export type StoredEvent = Omit<BusEvent, "cursor"> & { readonly position: number; readonly from_agent?: AgentId };
+
+export type EventPage = { readonly events: readonly StoredEvent[]; readonly gap: boolean };
 
 /** The ledgers of all deliveries and what happens to agents and conversations, as one log in the order it happened. */
 export type EventLog = {
   /** Events after a position, oldest first; `gap` where some of them have been forgotten since. */
-  events(after: number, limit: number): Promise<{ readonly events: readonly StoredEvent[]; readonly gap: boolean }>;
+  events(after: number, limit: number): Promise<EventPage>;
   /** Position of the latest event. */
   head(): Promise<number>;
   /** Calls back soon after events were added; may coalesce. Returns the way to stop. */
@@ -263,6 +269,19 @@ export type FleetStore = {
   touchAgent(heartbeat: Heartbeat): Promise<KnownAgent | undefined>;
 };
 
+/** What is kept of a token: not its text, but the SHA-256 of it, base64url. */
+export type StoredToken = TokenInfo & { readonly hash: string };
+
+export type TokenStore = {
+  /** Every one there ever was, the oldest first. */
+  tokens(): Promise<readonly StoredToken[]>;
+  /** Refuses, with false, one for an agent that has `most_live` already which are neither revoked nor expired. */
+  add(token: StoredToken, most_live: number): Promise<boolean>;
+  /** From now on void; one that was revoked before stays as it is. */
+  revoke(key_id: string): Promise<StoredToken | undefined>;
+  noteUse(uses: readonly { readonly key_id: string; readonly at: string }[]): Promise<void>;
+};
+
 /** How the store is doing, for `/health` and `/metrics`. Counters count from the start of the process. */
 export type StoreStatus = {
   readonly kind: string;
@@ -285,5 +304,6 @@ export type Store = AsyncDisposable & {
   readonly conversations: ConversationStore;
   readonly events: EventLog;
   readonly fleet: FleetStore;
+  readonly tokens: TokenStore;
   status(): Promise<StoreStatus>;
 };

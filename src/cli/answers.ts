@@ -4,6 +4,7 @@ import type { Conversation } from "../contract/conversations.ts";
 import { type Delivery, type DeliveryStatus, type Message, priorities } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
+import type { TokenInfo } from "../contract/tokens.ts";
 import { counted, indented, table, visible, visibleLine } from "./print.ts";
 import { programName } from "./program-name.ts";
 
@@ -61,6 +62,13 @@ const printers: Printers = {
   getAgent: agentBlock,
   removeAgent: ({ dead }) => `removed; ${counted(dead, "waiting message")} became dead letters\n`,
   heartbeat: agentBlock,
+  createToken: ({ token, ...info }) =>
+    `${token}\n${tokenLine(info)}Shown this once, kept nowhere: hand it over as HIVEPOST_TOKEN, or in a file named by HIVEPOST_TOKEN_FILE.\n`,
+  listTokens: ({ tokens }) =>
+    tokens.length === 0
+      ? `no such token; make one with: ${programName} token create AGENT\n`
+      : tokens.map(tokenLine).join(""),
+  revokeToken: (token) => `revoked ${tokenLine(token)}`,
   health: (health) => `${health.status}\n${detailsOf(health)}`,
 };
 
@@ -187,4 +195,16 @@ function flat(value: object, path = ""): [name: string, value: unknown][] {
 
 function more(cursor: string | undefined): string {
   return cursor === undefined ? "" : `there is more: --cursor ${visibleLine(cursor)}\n`;
+}
+
+function tokenLine(token: TokenInfo): string {
+  const { key_id, scopes, agent_id, created_at, created_by, expires_at, last_used_at, revoked_at } = token;
+  const facts = [
+    `${scopes.join(", ")}${agent_id ? ` (${agent_id})` : ""}`,
+    `made ${created_at} by ${visibleLine(created_by)}`,
+    last_used_at ? `last used ${last_used_at}` : "never used",
+    ...(expires_at ? [`until ${expires_at}`] : []),
+    ...(revoked_at ? [`revoked ${revoked_at}`] : []),
+  ];
+  return `${key_id}  ${facts.join("; ")}\n`;
 }

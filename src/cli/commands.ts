@@ -182,6 +182,29 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     shorter: { agent_id: "agent", current_task: "task" },
     examples: [[`heartbeat bob --status busy --task "login page"`, "bob is alive and at work"]],
   },
+  createToken: {
+    name: "token create",
+    words: ["agent_id"],
+    shorter: { agent_id: "agent", scopes: "scope", expires_at: "expires" },
+    adjust: scoped,
+    examples: [
+      ["token create bob", "acts as bob and nothing else; give it to bob's program as HIVEPOST_TOKEN"],
+      ["token create --scope observe --expires 30d", "reads everything for a month"],
+    ],
+  },
+  listTokens: {
+    name: "token list",
+    also: ["tokens"],
+    words: ["agent_id"],
+    shorter: { agent_id: "agent" },
+    examples: [["token list", "who holds one, and when it was last used"]],
+  },
+  revokeToken: {
+    name: "token revoke",
+    words: ["key_id"],
+    shorter: { key_id: "key" },
+    examples: [["token revoke 7Zk3QpX0a1B", "void at once; what is connected with it is cut off"]],
+  },
   health: {
     name: "health",
     also: ["status", "ping"],
@@ -205,4 +228,11 @@ function addressed(input: Record<string, unknown>, given: Arguments): Record<str
 function chosen(input: Record<string, unknown>, given: Arguments): Record<string, unknown> {
   if (Object.keys(input).length > 0 || given.flags.has("all")) return input;
   throw new UsageError("redrive wants message ids, --agent NAME, or --all for every dead or held message");
+}
+
+/** A token for an agent is what is mostly wanted. */
+function scoped(input: Record<string, unknown>): Record<string, unknown> {
+  if (input["scopes"] !== undefined) return input;
+  if (input["agent_id"] !== undefined) return { ...input, scopes: ["agent"] };
+  throw new UsageError("say whose token it is to be, as in: token create bob; or what it may do: --scope observe");
 }

@@ -23,8 +23,9 @@ const helpCommand: Command = {
   flags: [],
   examples: [["help send", "everything about sending"]],
   run: async ({ given, terminal }) => {
-    const [word] = given.words;
-    terminal.stdout.write(word ? helpOf(withEverywhere(findCommand(word.text))) : overview(commands));
+    const words = given.words.map((it) => it.text);
+    const { name } = readName(words);
+    terminal.stdout.write(name ? helpOf(withEverywhere(findCommand(name))) : overview(commands));
     return 0;
   },
 };
@@ -54,7 +55,7 @@ function asksForJson(argv: readonly string[]): boolean {
 }
 
 async function dispatch(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const [name, ...rest] = argv;
+  const { name, rest } = readName(argv);
   if (name === undefined || name === "--help" || name === "-h") {
     terminal.stdout.write(overview(commands));
     return 0;
@@ -66,6 +67,13 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<Ex
     return 0;
   }
   return await runUntilStopped(command, given, terminal);
+}
+
+/** Some commands have two words, as `token create`. */
+function readName(argv: readonly string[]): { readonly name: string | undefined; readonly rest: readonly string[] } {
+  const two = argv.slice(0, 2).join(" ");
+  const words = commands.some((it) => it.name === two) ? 2 : 1;
+  return { name: argv.length === 0 ? undefined : argv.slice(0, words).join(" "), rest: argv.slice(words) };
 }
 
 async function runUntilStopped(command: Command, given: Arguments, terminal: Terminal): Promise<ExitCode> {

@@ -25,18 +25,33 @@ import {
   TracedMessage,
 } from "./messages.ts";
 import type { OperationName } from "./routes.ts";
+import { IssuedToken, KeyId, NewToken, TokenInfo, type TokenScope } from "./tokens.ts";
+
+/** Who may call an operation; `open` needs no token. */
+export type Scope = "open" | TokenScope;
 
 /**
- * - `agent`: act as one agent and nothing else. `observe`: read everything. `operate`: everything but tokens and keys.
- * - `open`: needs no token.
+ * Whose object it touches, where a caller may act only as one agent: the agent that `agent_id` names; who a message is from;
+ * a lease, message or conversation of its own; lists filtered to its own; or what is not for single agents (`hive`) or for
+ * everyone (`nothing`).
  */
-export type Scope = "open" | "agent" | "observe" | "operate" | "admin";
+export type Touches =
+  | "agent"
+  | "sender"
+  | "lease"
+  | "message"
+  | "messages"
+  | "conversation"
+  | "conversations"
+  | "hive"
+  | "nothing";
 
 export type Operation = {
   /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
   readonly summary: string;
   /** Who may call it besides `admin`; `agent` only for what is its own. */
   readonly scopes: readonly Scope[];
+  readonly touches: Touches;
   readonly input: TSchema;
   readonly output: TSchema;
   /** HTTP status of success. */
@@ -94,6 +109,7 @@ export const operations = {
   sendMessage: {
     summary: "Send a message to an agent, a group, any agent with a capability, or everyone.",
     scopes: ["agent", "operate"],
+    touches: "sender",
     input: NewMessage,
     output: Message,
     status: 201,
@@ -101,6 +117,7 @@ export const operations = {
   sendMessages: {
     summary: "Send many messages in one request; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
+    touches: "sender",
     input: Type.Object({ messages: Type.Array(NewMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object(
       {
@@ -117,12 +134,14 @@ export const operations = {
   importMessages: {
     summary: "Store history that another path has already delivered; it is never delivered again.",
     scopes: ["operate"],
+    touches: "hive",
     input: Type.Object({ messages: Type.Array(ImportedMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object({ imported: Type.Integer(), already_present: Type.Integer() }, strict),
   },
   claimMessages: {
     summary: "Lease the next messages of an inbox, waiting for one if asked; unacknowledged ones come back.",
     scopes: ["agent", "operate"],
+    touches: "agent",
     input: Type.Object(
       {
         agent_id: AgentId,
@@ -139,6 +158,7 @@ export const operations = {
   acknowledgeMessages: {
     summary: "Acknowledge many leased messages; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
+    touches: "lease",
     input: Type.Object(
       {
         acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
@@ -167,12 +187,14 @@ export const operations = {
   acknowledgeMessage: {
     summary: "Say that a leased message was handled, so that it is not delivered again.",
     scopes: ["agent", "operate"],
+    touches: "lease",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict),
     output: Acknowledged,
   },
   rejectMessage: {
     summary: "Give a leased message back: it is tried again later, or becomes a dead letter after the last attempt.",
     scopes: ["agent", "operate"],
+    touches: "lease",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -187,12 +209,14 @@ export const operations = {
   extendLease: {
     summary: "Keep a leased message for `lease_ms` more, from now.",
     scopes: ["agent", "operate"],
+    touches: "lease",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId, lease_ms: LeaseMs }, strict),
     output: DeliveryStatus,
   },
   recordEvidence: {
     summary: "Note in the ledger that a leased message was put before the agent (injected) or taken up by it (seen).",
     scopes: ["agent", "operate"],
+    touches: "lease",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -207,18 +231,21 @@ export const operations = {
   getMessage: {
     summary: "Show a message, how each delivery of it stands, and everything that happened to it.",
     scopes: ["agent", "observe", "operate"],
+    touches: "message",
     input: Type.Object({ message_id: MessageId }, strict),
     output: TracedMessage,
   },
   searchMessages: {
     summary: "Search the history by participants, conversation, type, priority, state, time, metadata and words.",
     scopes: ["agent", "observe", "operate"],
+    touches: "messages",
     input: SearchQuery,
     output: Type.Object({ messages: Type.Array(Message), next_cursor: Type.Optional(Cursor) }, strict),
   },
   createConversation: {
     summary: "Open a conversation between participants.",
     scopes: ["agent", "operate"],
+    touches: "conversation",
     input: NewConversation,
     output: Conversation,
     status: 201,
@@ -226,6 +253,7 @@ export const operations = {
   listConversations: {
     summary: "List conversations, the latest activity first.",
     scopes: ["agent", "observe", "operate"],
+    touches: "conversations",
     input: Type.Object(
       {
         participant: Type.Optional(AgentId),
@@ -240,30 +268,35 @@ export const operations = {
   getConversation: {
     summary: "Show a conversation.",
     scopes: ["agent", "observe", "operate"],
+    touches: "conversation",
     input: Type.Object({ conversation_id: ConversationId }, strict),
     output: Conversation,
   },
   updateConversation: {
     summary: "Archive, close or reopen a conversation.",
     scopes: ["agent", "operate"],
+    touches: "conversation",
     input: Type.Object({ conversation_id: ConversationId, status: ConversationStatus }, strict),
     output: Conversation,
   },
   getInbox: {
     summary: "Show how many messages wait for an agent, in which state, and why they are not delivered.",
     scopes: ["agent", "observe", "operate"],
+    touches: "agent",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Inbox,
   },
   listDeadLetters: {
     summary: "List the messages that were given up, the latest first, with the reason.",
     scopes: ["agent", "observe", "operate"],
+    touches: "messages",
     input: Type.Object({ agent_id: Type.Optional(AgentId), limit: Limit, cursor: Type.Optional(Cursor) }, strict),
     output: Type.Object({ dead_letters: Type.Array(DeadLetter), next_cursor: Type.Optional(Cursor) }, strict),
   },
   redriveDeadLetters: {
     summary: "Put dead or held messages back into their inboxes: those named, those of an agent, or all.",
     scopes: ["operate"],
+    touches: "hive",
     input: Type.Object(
       {
         agent_id: Type.Optional(AgentId),
@@ -276,12 +309,14 @@ export const operations = {
   registerAgent: {
     summary: "Register an agent, or replace what is known of it; its inbox is kept.",
     scopes: ["agent", "operate"],
+    touches: "agent",
     input: AgentRegistration,
     output: Agent,
   },
   listAgents: {
     summary: "List agents, optionally those with a capability, of a group, or in some health.",
     scopes: ["agent", "observe", "operate"],
+    touches: "nothing",
     input: Type.Object(
       { capability: Type.Optional(Name), group: Type.Optional(Name), health: Type.Optional(Health) },
       strict,
@@ -291,24 +326,50 @@ export const operations = {
   getAgent: {
     summary: "Show an agent.",
     scopes: ["agent", "observe", "operate"],
+    touches: "nothing",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Agent,
   },
   removeAgent: {
     summary: "Remove an agent; what still waits for it becomes dead letters, and the senders are told.",
     scopes: ["operate"],
+    touches: "hive",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Type.Object({ removed: Type.Literal(true), dead: Type.Integer() }, strict),
   },
   heartbeat: {
     summary: "Say that an agent is alive, and how it is doing.",
     scopes: ["agent", "operate"],
+    touches: "agent",
     input: Heartbeat,
     output: Agent,
+  },
+  createToken: {
+    summary: "Make a token; its secret is shown this once.",
+    scopes: ["admin"],
+    touches: "hive",
+    input: NewToken,
+    output: IssuedToken,
+    status: 201,
+  },
+  listTokens: {
+    summary: "List the tokens of this hive, the newest first, with their last use; never their secrets.",
+    scopes: ["admin"],
+    touches: "hive",
+    input: Type.Object({ agent_id: Type.Optional(AgentId) }, strict),
+    output: Type.Object({ tokens: Type.Array(TokenInfo) }, strict),
+  },
+  revokeToken: {
+    summary: "Make a token void at once, and close every connection that was opened with it.",
+    scopes: ["admin"],
+    touches: "hive",
+    input: Type.Object({ key_id: KeyId }, strict),
+    output: TokenInfo,
   },
   health: {
     summary: "Say whether the server works; with a token, in detail.",
     scopes: ["open"],
+    touches: "nothing",
     input: Type.Object({}, strict),
     output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
   },

@@ -25,6 +25,9 @@ export const routes = {
   getAgent: "GET /agents/{agent_id}",
   removeAgent: "DELETE /agents/{agent_id}",
   heartbeat: "POST /agents/{agent_id}/heartbeat",
+  createToken: "POST /tokens",
+  listTokens: "GET /tokens",
+  revokeToken: "DELETE /tokens/{key_id}",
   health: "GET /health",
 } as const satisfies Record<string, Route>;
 

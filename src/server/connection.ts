@@ -16,6 +16,8 @@ export type Connection = {
   checkAlive(): void;
   /** Refuses new requests, finishes those under way, gives the leases back and says good-bye. */
   stop(): Promise<void>;
+  /** Says that the token is void, and closes. */
+  cutOff(): void;
   terminate(): void;
   /** Resolves when the connection is closed and its leases are given back. */
   readonly closed: Promise<void>;
@@ -33,7 +35,7 @@ const close_ms = 2_000;
 const most_missed = 2;
 
 /** RFC 6455, section 7.4.1, and its registry. */
-const closeCode = { going_away: 1001, not_text: 1003, not_json: 1007, too_slow: 1013 } as const;
+const closeCode = { going_away: 1001, not_text: 1003, not_json: 1007, not_allowed: 1008, too_slow: 1013 } as const;
 
 /** The connection as this file knows it. */
 type Live = Link & {
@@ -60,6 +62,7 @@ export function openConnection(ws: WebSocket, socket: Duplex, caller: Caller, of
       return live.mail.subscriptions;
     },
     checkAlive: () => checkAlive(live),
+    cutOff: () => close(live, closeCode.not_allowed, "the token was revoked, or has expired"),
     terminate: () => ws.terminate(),
     closed,
     async stop() {

@@ -11,6 +11,7 @@ import type {
 } from "../contract/messages.ts";
 import type { Input, Output } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
+import type { TokenInfo } from "../contract/tokens.ts";
 
 type Example<Name extends OperationName> = { readonly input: Input<Name>; readonly output: Output<Name> };
 
@@ -57,6 +58,13 @@ const agent: Agent = {
   last_seen_at: claimed_at,
 };
 const leased: DeliveryStatus = { message_id, agent_id: bob, state: "leased", attempt: 1, lease_id, lease_expires_at };
+const token_info: TokenInfo = {
+  key_id: "7Zk3QpX0a1B",
+  scopes: ["agent"],
+  agent_id: bob,
+  created_at: sent_at,
+  created_by: "operator",
+};
 const depth = { ready: 0, scheduled: 0, leased: 0, held: 0 };
 
 /** One realistic call of each operation, for the documentation. A test holds them to the schemas. */
@@ -172,5 +180,14 @@ export const examples: { readonly [Name in OperationName]: Example<Name> } = {
     input: { agent_id: bob, status: "busy", load: 0.7, current_task: "reviewing #42" },
     output: { ...agent, status: "busy", load: 0.7, current_task: "reviewing #42" },
   },
+  createToken: {
+    input: { scopes: ["agent"], agent_id: bob },
+    output: {
+      ...token_info,
+      token: "hvp_agent_7Zk3QpX0a1B_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_000000",
+    },
+  },
+  listTokens: { input: {}, output: { tokens: [{ ...token_info, last_used_at: claimed_at }] } },
+  revokeToken: { input: { key_id: token_info.key_id }, output: { ...token_info, revoked_at: claimed_at } },
   health: { input: {}, output: { status: "ok" } },
 };

@@ -77,9 +77,11 @@ export function createStream({ office, authenticate, tickets, guardOrigin, ping_
           socket.off("error", onError);
           const connection = openConnection(ws, socket, caller, office);
           open.add(connection);
+          caller.voided?.addEventListener("abort", connection.cutOff);
           office.log.debug({ actor: caller.actor }, "stream opened");
           void connection.closed.then(() => {
             open.delete(connection);
+            caller.voided?.removeEventListener("abort", connection.cutOff);
             office.log.debug({ actor: caller.actor }, "stream closed");
           });
         });

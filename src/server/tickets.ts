@@ -37,7 +37,8 @@ export function createTicketOffice(clock: Clock): TicketOffice {
     redeem(ticket) {
       const found = waiting.get(ticket);
       waiting.delete(ticket);
-      return found && found.until_ms > clock.elapsed() ? found.caller : undefined;
+      const isGood = found && found.until_ms > clock.elapsed() && !found.caller.voided?.aborted;
+      return isGood ? found.caller : undefined;
     },
   };
 }

@@ -1,3 +1,4 @@
+import { openAccess } from "../../src/app/access.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Mailroom } from "../../src/app/mailroom.ts";
 import { systemClock } from "../../src/base/clock.ts";
@@ -27,12 +28,17 @@ export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> 
   const policy = deliveryPolicy({ ...config, retry: retryOf(config) });
   await using opened = new AsyncDisposableStack();
   const store = opened.use(openMemoryStore({ clock: systemClock, policy }));
+  const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
+  const access = opened.use(
+    await openAccess({ tokens: store.tokens, clock: systemClock, randomBytes, log: silentLog }),
+  );
   const mailroom = opened.use(
     createMailroom({
       store,
+      access,
       clock: systemClock,
       config,
-      randomBytes: (bytes) => crypto.getRandomValues(bytes),
+      randomBytes,
       log: silentLog,
       version,
     }),

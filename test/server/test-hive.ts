@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { openAccess } from "../../src/app/access.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import type { StoreStatus } from "../../src/app/ports.ts";
@@ -59,7 +60,8 @@ export async function startHive({
   const clock = systemClock;
   const store = opened.use(openMemoryStore({ clock, policy: deliveryPolicy(config) }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
-  const bus = opened.use(createMailroom({ store, clock, config, randomBytes, log, version: "1.2.3" }));
+  const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log }));
+  const bus = opened.use(createMailroom({ store, access, clock, config, randomBytes, log, version: "1.2.3" }));
   const caller: Caller = { actor: "operator", scopes: ["admin"] };
   for (const agent_id of [ada, bob]) await bus.registerAgent({ agent_id }, { caller });
   const mailroom = wrap?.(bus) ?? bus;

@@ -1,3 +1,4 @@
+import { openAccess } from "../../src/app/access.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Store } from "../../src/app/ports.ts";
 import type { Clock } from "../../src/base/clock.ts";
@@ -60,13 +61,17 @@ export async function startServer(run: Run): Promise<void> {
     chance,
     createWitness(model, () => run.store, seen),
   );
+  const { clock } = time;
+  const log = alarmLog(run, kill.signal);
+  const access = await openAccess({ tokens: gate.store.tokens, clock, randomBytes: chance.randomBytes, log });
   const mailroom = createMailroom({
     store: gate.store,
-    clock: time.clock,
+    access,
+    clock,
     startTimer: time.startTimer,
     config,
     randomBytes: chance.randomBytes,
-    log: alarmLog(run, kill.signal),
+    log,
     version: "simulated",
   });
   run.server = { mailroom, death: kill.signal, gate, kill };

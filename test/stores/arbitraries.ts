@@ -57,6 +57,7 @@ export const searchInput = fc.record({
   until_ago_ms: maybe(offset_ms, 6),
   q: maybe(fc.constantFrom("green", "the green", "成功", "nul word", "build_green", "")),
   metadata: maybe(fc.constantFrom({ ticket: "42" }, { "deep.tags": "b" }, { "a.b": "null", ticket: "42" }), 6),
+  visible_to: maybe(agent, 6),
   order: fc.constantFrom("newest", "oldest"),
   limit,
 });

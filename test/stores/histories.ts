@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import type { LeaseRef } from "../../src/app/ports.ts";
 import { defined } from "../../src/base/defined.ts";
 import type { ConversationId } from "../../src/contract/messages.ts";
 import { moments, priorities } from "../../src/contract/messages.ts";
@@ -13,6 +14,7 @@ import {
   offset_ms,
   reference,
   searchInput,
+  type ValueOf,
 } from "./arbitraries.ts";
 import {
   conversationAt,
@@ -34,11 +36,12 @@ export type Step = { readonly [fc.toStringMethod]: () => string } & (
   | { readonly move: (clock: TestClock) => void }
 );
 
-/** A lease met before, seldom with another message than its own. */
-const lease = fc.record({ lease: reference, message: maybe(reference, 12) });
-function toLease(side: Side, given: { lease: number; message: number | undefined }) {
+/** A lease met before, seldom with another message than its own, at times from one agent alone, its own or another. */
+const lease = fc.record({ lease: reference, message: maybe(reference, 12), agent_id: maybe(agent, 6) });
+function toLease(side: Side, given: ValueOf<typeof lease>): LeaseRef {
   const known = leaseAt(side, given.lease);
-  return given.message === undefined ? known : { ...known, message_id: messageAt(side, given.message) };
+  const message_id = given.message === undefined ? known.message_id : messageAt(side, given.message);
+  return defined({ ...known, message_id, agent_id: given.agent_id });
 }
 
 const evidence = fc.constantFrom("injected", "seen");

@@ -9,6 +9,7 @@ import type { OpenStore } from "./opened.ts";
 import { publishContract } from "./publish.contract.ts";
 import { retentionContract } from "./retention.contract.ts";
 import { sweepContract } from "./sweep.contract.ts";
+import { tokenContract } from "./tokens.contract.ts";
 
 /**
  * Everything that a store promises, a test per rule. Call it once per kind of store:
@@ -27,5 +28,6 @@ export function storeContract(name: string, open: OpenStore): void {
     importContract(open);
     retentionContract(open);
     fleetContract(open);
+    tokenContract(open);
   });
 }

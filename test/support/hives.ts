@@ -1,3 +1,4 @@
+import { openAccess } from "../../src/app/access.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Call, Mailroom } from "../../src/app/mailroom.ts";
 import type { Store } from "../../src/app/ports.ts";
@@ -31,7 +32,10 @@ export async function openMailroom(
   await using opened = new AsyncDisposableStack();
   const store = opened.use(await openStore({ clock, policy: deliveryPolicy(config) }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
-  const mailroom = opened.use(createMailroom({ store, clock, config, randomBytes, log: silentLog, version: "test" }));
+  const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log: silentLog }));
+  const mailroom = opened.use(
+    createMailroom({ store, access, clock, config, randomBytes, log: silentLog, version: "test" }),
+  );
   const owned = opened.move();
   return { mailroom, clock, config, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

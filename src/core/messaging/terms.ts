@@ -1,3 +1,4 @@
+import { defined } from "../../base/defined.ts";
 import type { AgentId, ConversationId, MessageType, Priority } from "../../contract/messages.ts";
 import { isAscii, isWordAt, longestWord, metadataScalars, words } from "./words.ts";
 
@@ -26,6 +27,8 @@ export type Conditions = {
   readonly message_type?: MessageType;
   readonly words?: readonly string[];
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Sent by or to this agent, besides what else is asked. */
+  readonly visible_to?: AgentId;
 };
 
 /** One fact about a message that an index can hold. */
@@ -52,7 +55,7 @@ export function headerTermsOf(message: Headers): Term[] {
 
 /** What to look up for a question: one term of each group must be there. No groups: the index cannot help. */
 export function termsToFind(asked: Conditions): Term[][] {
-  const groups: Term[][] = between(asked);
+  const groups: Term[][] = [...between(asked), ...between(defined({ participant: asked.visible_to }))];
   if (asked.from_agent) groups.push([{ kind: "from", value: asked.from_agent }]);
   if (asked.to_agent) groups.push([{ kind: "to", value: asked.to_agent }]);
   if (asked.conversation_id) groups.push([{ kind: "conversation", value: asked.conversation_id }]);
@@ -73,7 +76,8 @@ export function matchesEnvelope(message: Envelope, asked: Conditions): boolean {
     (asked.conversation_id === undefined || message.conversation_id === asked.conversation_id) &&
     (asked.priority === undefined || message.priority === asked.priority) &&
     (asked.message_type === undefined || message.message_type === asked.message_type) &&
-    isBetween(message, asked)
+    isBetween(message, asked) &&
+    isBetween(message, defined({ participant: asked.visible_to }))
   );
 }
 

@@ -109,7 +109,9 @@ function leased(state: MemoryState, lease_id: LeaseId, lease_ms: number): Extrac
 function acknowledgeOne(state: MemoryState, ref: LeaseRef, actor: string): AcknowledgeOutcome {
   const message = state.messages.get(ref.message_id);
   if (!message) return "message_not_found";
-  const delivery = message.deliveries.find((it) => it.lease_ids.includes(ref.lease_id));
+  const own = message.deliveries.filter((it) => isOwn(it, ref));
+  if (own.length === 0) return "message_not_found";
+  const delivery = own.find((it) => it.lease_ids.includes(ref.lease_id));
   if (!delivery) return "lease_lost";
   const { standing } = delivery;
   if (standing.state === "acknowledged" && standing.lease_id === ref.lease_id) return "acknowledged";
@@ -127,12 +129,17 @@ function isCurrent(state: MemoryState, { standing }: StoredDelivery, lease_id: L
   );
 }
 
+function isOwn(delivery: StoredDelivery, { agent_id }: LeaseRef): boolean {
+  return agent_id === undefined || delivery.agent_id === agent_id;
+}
+
 function withLease(
   state: MemoryState,
-  { message_id, lease_id }: LeaseRef,
+  ref: LeaseRef,
   change: (delivery: StoredDelivery) => Death | undefined,
 ): LeaseOutcome {
-  const deliveries = state.messages.get(message_id)?.deliveries ?? [];
+  const { message_id, lease_id } = ref;
+  const deliveries = (state.messages.get(message_id)?.deliveries ?? []).filter((it) => isOwn(it, ref));
   const delivery = deliveries.find((it) => it.lease_ids.includes(lease_id)) ?? deliveries[0];
   if (!delivery) return { outcome: "message_not_found" };
   if (!isCurrent(state, delivery, lease_id)) return { outcome: "lease_lost", status: toStatus(delivery) };

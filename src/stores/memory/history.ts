@@ -115,13 +115,14 @@ function conditionsOf(search: Search): Condition[] {
     since_ms !== undefined && ((_, it) => it.accepted_ms >= since_ms),
     until_ms !== undefined && ((_, it) => it.accepted_ms < until_ms),
     betweenCondition(search),
+    search.visible_to && betweenCondition({ participant: search.visible_to }),
     (it) => (search.words ?? []).every((word) => words(it.content).includes(word)),
     (it) => Object.entries(search.metadata ?? {}).every(([path, value]) => holdsScalar(it, path, value)),
   ];
   return conditions.filter((it) => typeof it === "function");
 }
 
-function betweenCondition({ participant, with: other }: Search): Condition | undefined {
+function betweenCondition({ participant, with: other }: Pick<Search, "participant" | "with">): Condition | undefined {
   if (participant && other) {
     return (message, stored) =>
       (message.from_agent === participant && isTo(stored, other)) ||

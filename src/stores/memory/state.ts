@@ -128,8 +128,8 @@ export function noteStep(
   { message, agent_id }: StoredDelivery,
   step: Pick<StoredEvent, "event" | "actor"> & { readonly reason?: string | undefined },
 ): number {
-  const { id: message_id, conversation_id } = message.said;
-  return note(state, defined({ ...step, message_id, agent_id, conversation_id }));
+  const { id: message_id, conversation_id, from_agent } = message.said;
+  return note(state, defined({ ...step, message_id, agent_id, conversation_id, from_agent }));
 }
 
 /** All deliveries, in order of acceptance and then of the recipients. */

@@ -7,6 +7,7 @@ import { deliveryStore } from "./deliveries.ts";
 import { fleetStore } from "./fleet.ts";
 import { historyStore } from "./history.ts";
 import { allDeliveries, emptyState, inState, type MemoryState } from "./state.ts";
+import { tokenStore } from "./tokens.ts";
 
 /**
  * The reference store: every rule of the ports in its plainest form, arrays gone through from end to end, nothing on disk.
@@ -20,6 +21,7 @@ export function openMemoryStore({ clock, policy }: { clock: Clock; policy: Deliv
     conversations: conversationStore(state),
     events: eventLog(state),
     fleet: fleetStore(state),
+    tokens: tokenStore(clock),
     status: async () => statusOf(state),
     async [Symbol.asyncDispose]() {
       state.listeners.clear();

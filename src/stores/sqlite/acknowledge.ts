@@ -2,7 +2,7 @@ import type { AcknowledgeOutcome, LeaseRef } from "../../app/ports.ts";
 import type { StoreContext } from "./context.ts";
 import type { OpenDelivery } from "./open-delivery.ts";
 import type { AcknowledgeStep } from "./protocol.ts";
-import { createStandings, recipientOfLease } from "./standings.ts";
+import { createStandings, isOwn, recipientOfLease } from "./standings.ts";
 
 /**
  * Acknowledges what is leased by these leases, all in one request to the disk; what is not is looked up after, so that a
@@ -53,9 +53,13 @@ function toStep({ position, recipient, inbox, attempt, lease_id }: OpenDelivery)
 }
 
 /** What is not leased by this lease now: acknowledged by it before, or lost. */
-function lookUp({ lookups }: StoreContext, { message_id, lease_id }: LeaseRef): AcknowledgeOutcome {
+function lookUp({ lookups }: StoreContext, ref: LeaseRef): AcknowledgeOutcome {
+  const { message_id, lease_id } = ref;
   const position = lookups.position(message_id);
   if (position === undefined) return "message_not_found";
-  const delivery = lookups.deliveries(position)[recipientOfLease(lease_id, position)];
-  return delivery?.state === "acknowledged" && delivery.lease_id === lease_id ? "acknowledged" : "lease_lost";
+  const deliveries = lookups.deliveries(position);
+  if (!deliveries.some((it) => isOwn(it, ref))) return "message_not_found";
+  const delivery = deliveries[recipientOfLease(lease_id, position)];
+  const isDone = delivery?.state === "acknowledged" && delivery.lease_id === lease_id && isOwn(delivery, ref);
+  return isDone ? "acknowledged" : "lease_lost";
 }

@@ -1,4 +1,4 @@
-import type { Import, Publication, PublishOutcome } from "../../app/ports.ts";
+import type { Import, Publication, PublishOutcome, StoredToken } from "../../app/ports.ts";
 import type { AgentRegistration } from "../../contract/agents.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { EventName } from "../../contract/events.ts";
@@ -111,6 +111,8 @@ export type WriterOperations = {
     request: { readonly now_ms: number; readonly agent_id: AgentId; readonly actor: string };
     result: undefined;
   };
+  /** A new token, or how a known one stands now. */
+  put_token: { request: { readonly token: StoredToken }; result: undefined };
   prune: {
     request: { readonly now_ms: number; readonly before_ms: number; readonly limit: number };
     /** `dead`: of how many dead letters in whose inbox nothing is left. */

@@ -37,12 +37,13 @@ type EventRow = {
   reason: string | null;
   message_id: MessageId | null;
   conversation_id: ConversationId | null;
+  from_agent: AgentId | null;
 };
 
 function createEventReads(db: DatabaseSync): Reads["events"] {
   const after = prepare<EventRow>(
     db,
-    `SELECT e.position, e.at_ms, e.event, e.agent_id, e.actor, e.reason, m.id AS message_id,
+    `SELECT e.position, e.at_ms, e.event, e.agent_id, e.actor, e.reason, m.id AS message_id, m.from_agent,
        COALESCE(e.conversation_id, m.conversation_id) AS conversation_id
      FROM events AS e LEFT JOIN messages AS m ON m.position = e.message_position
      WHERE e.position > ? ORDER BY e.position LIMIT ?`,
@@ -54,7 +55,7 @@ function createEventReads(db: DatabaseSync): Reads["events"] {
 }
 
 function toEvent(row: EventRow): StoredEvent {
-  const { position, at_ms, event, actor, agent_id, reason, message_id, conversation_id } = row;
+  const { position, at_ms, event, actor, agent_id, reason, message_id, conversation_id, from_agent } = row;
   return {
     position,
     at: toTimestamp(at_ms),
@@ -65,6 +66,7 @@ function toEvent(row: EventRow): StoredEvent {
       agent_id: agent_id ?? undefined,
       conversation_id: conversation_id ?? undefined,
       reason: reason ?? undefined,
+      from_agent: from_agent ?? undefined,
     }),
   };
 }

@@ -98,6 +98,21 @@ const migrations: readonly string[] = [
 
   CREATE TABLE agents (agent_id TEXT PRIMARY KEY, registered_at TEXT NOT NULL, registration TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Who may ask. Of the token itself only its hash is kept.
+  CREATE TABLE tokens (
+    position INTEGER PRIMARY KEY,    -- in the order of making
+    key_id TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL,
+    scopes TEXT NOT NULL,            -- JSON
+    agent_id TEXT,
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at TEXT,
+    last_used_at TEXT,
+    revoked_at TEXT
+  ) STRICT;
+  `,
 ];
 
 /** Version of the schema that this program writes. */

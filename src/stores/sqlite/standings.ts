@@ -25,19 +25,22 @@ export function createStandings({ clock, engine, lookups, queue }: StoreContext)
   }
 
   return {
-    isCurrent: (delivery, { message_id }) =>
+    isCurrent: (delivery, { message_id, agent_id }) =>
       delivery.state === "leased" &&
       !delivery.settling &&
       delivery.message_id === message_id &&
+      (agent_id === undefined || delivery.inbox.agent_id === agent_id) &&
       delivery.lease_ends_ms > clock.elapsed(),
 
-    async lostLease({ message_id, lease_id }) {
+    async lostLease(ref) {
+      const { message_id, lease_id } = ref;
       // What has happened to it may still be on its way to the disk.
       await queue.barrier();
       const position = lookups.position(message_id);
       if (position === undefined) return { outcome: "message_not_found" };
       const stored = lookups.deliveries(position);
-      const one = stored[recipientOfLease(lease_id, position)] ?? stored[0];
+      const leased = stored[recipientOfLease(lease_id, position)];
+      const one = leased && isOwn(leased, ref) ? leased : stored.find((it) => isOwn(it, ref));
       if (!one) return { outcome: "message_not_found" };
       return { outcome: "lease_lost", status: statusOf(message_id, position, one) };
     },
@@ -45,6 +48,11 @@ export function createStandings({ clock, engine, lookups, queue }: StoreContext)
     statuses: (message_id, position) => lookups.deliveries(position).map((it) => statusOf(message_id, position, it)),
     openDelivery,
   };
+}
+
+/** Whether the delivery is whose the lease is said to be. */
+export function isOwn({ agent_id }: Pick<StoredDelivery, "agent_id">, ref: LeaseRef): boolean {
+  return ref.agent_id === undefined || ref.agent_id === agent_id;
 }
 
 /** A lease id names its message and recipient, so that it is known whose it was long after it has ended; -1: not of this one. */

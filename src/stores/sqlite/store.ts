@@ -27,6 +27,7 @@ import type { CheckpointerOptions, FromCheckpointer, FromWriter, ToWriter, Write
 import { createReaderClient, type ReaderClient } from "./reader-client.ts";
 import type { FromReader, ReaderOptions, ToReader } from "./reader-protocol.ts";
 import { startThread, type Thread } from "./threads.ts";
+import { loadTokens, tokenStore } from "./tokens.ts";
 
 export type SqliteStoreOptions = {
   /** The data folder; made where it is missing. */
@@ -85,6 +86,7 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
   const context: StoreContext = { clock, policy, engine, queue, lookups, reader, indexer, counts, generation };
   lookups.load((db) => loadOpenDeliveries(db, context, { with_aging: policy.aging_ms !== undefined }));
   const agents = lookups.load(loadAgents);
+  const tokens = lookups.load(loadTokens);
   const others = [readerThread.ready, checkpointer.ready];
   const [writerReady, indexerReady] = await Promise.all([writer.ready, indexerThread.ready, ...others]);
   if ("ready" in writerReady) bell.ring(writerReady.ready.last_event);
@@ -96,6 +98,7 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
     conversations: conversationStore(context),
     events: eventLog(context, bell),
     fleet: fleetStore(context, agents),
+    tokens: tokenStore(context, tokens),
     status: async () => measures.statusOf(context, file),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

@@ -31,6 +31,7 @@ export function createWriterOperations(state: WriterState): WriterOperationSet {
     ...arrivalOperations(state, arrivals, parking),
     ...conversationOperations(state),
     ...agentOperations(state),
+    ...tokenOperations(state),
     barrier: () => undefined,
     flush: () => state.conversations.flush(state.lastPublished()),
   };
@@ -95,6 +96,23 @@ function conversationOperations(state: WriterState): Pick<Perform, "open_convers
 
 function asConversation({ id, participants, created_at, last_activity, status }: OpenedConversation) {
   return { id, participants, created_at, last_activity, status };
+}
+
+function tokenOperations({ db }: WriterState): Pick<Perform, "put_token"> {
+  const put = prepare(
+    db,
+    `INSERT INTO tokens (key_id, hash, scopes, agent_id, created_at, created_by, expires_at, last_used_at, revoked_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, revoked_at = excluded.revoked_at`,
+  );
+  return {
+    put_token({ token }): undefined {
+      const { key_id, hash, scopes, created_at, created_by } = token;
+      const { agent_id = null, expires_at = null, last_used_at = null, revoked_at = null } = token;
+      const known = [agent_id, created_at, created_by, expires_at, last_used_at, revoked_at];
+      put.run(key_id, hash, JSON.stringify(scopes), ...known);
+    },
+  };
 }
 
 function agentOperations(state: WriterState): Pick<Perform, "put_agent" | "remove_agent"> {
