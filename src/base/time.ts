@@ -14,7 +14,13 @@ const lastMask = 15;
 /** Milliseconds since the Unix epoch, or undefined where `text` names no real moment. */
 export function parseTimestamp(text: string): number | undefined {
   const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : ms;
+  return Number.isNaN(ms) || !isDay(text) ? undefined : ms;
+}
+
+/** V8 reads 31 February as 3 March. */
+function isDay(text: string): boolean {
+  const [date = ""] = text.split(/[Tt]/, 1);
+  return new Date(`${date}T00:00:00Z`).getUTCDate() === Number(date.slice(-2));
 }
 
 /** "850 ms", "12 s", "3 min", "5 h", "2 d": for people, rounded. */

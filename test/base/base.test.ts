@@ -112,6 +112,9 @@ describe("time", () => {
 
   it("is undefined where a text names no moment", () => {
     assert.equal(parseTimestamp("2026-13-01T00:00:00Z"), undefined);
+    assert.equal(parseTimestamp("2026-02-29T00:00:00Z"), undefined);
+    assert.equal(parseTimestamp("2026-04-31t10:00:00+02:00"), undefined);
+    assert.equal(parseTimestamp("2024-02-29T23:30:00-05:00"), Date.UTC(2024, 2, 1, 4, 30));
   });
 
   it("is told to people in one rounded unit", () => {
