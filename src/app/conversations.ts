@@ -50,11 +50,11 @@ export function conversationOperations(office: Office): ConversationOperations {
     },
 
     async getConversation({ conversation_id }, call) {
-      return requireConversation(office, conversation_id, call);
+      return requireConversation(office, conversation_id, readsAs(call));
     },
 
     async updateConversation({ conversation_id, status }, call) {
-      const before = await requireConversation(office, conversation_id, call);
+      const before = await requireConversation(office, conversation_id, actsAs(call));
       return (await conversations.changeStatus(conversation_id, status, actorOf(call))) ?? before;
     },
   };

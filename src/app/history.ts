@@ -33,7 +33,8 @@ export function historyOperations(office: Office): HistoryOperations {
       const search = await toSearch(office, input, call);
       const { rows, next } = await history.search(search);
       // To look for the conversation takes a commit, so only where nothing says that there is one.
-      if (rows.length === 0 && input.conversation_id) await requireConversation(office, input.conversation_id, call);
+      if (rows.length === 0 && input.conversation_id)
+        await requireConversation(office, input.conversation_id, search.visible_to);
       return { messages: [...rows], ...(next !== undefined && { next_cursor: office.cursors.encode(input, next) }) };
     },
 
@@ -127,7 +128,7 @@ async function toSearch(office: Office, input: Input<"searchMessages">, call: Ca
 async function visibleTo(office: Office, input: Input<"searchMessages">, call: Call): Promise<AgentId | undefined> {
   const only = readsAs(call);
   if (only === undefined || !input.conversation_id) return only;
-  await requireConversation(office, input.conversation_id, call);
+  await requireConversation(office, input.conversation_id, only);
   return undefined;
 }
 
@@ -176,10 +177,9 @@ async function knownName({ store }: Office, name: AgentId): Promise<AgentId> {
   throw new BusError("agent_not_found", `no agent is called ${name}, and no message names it`);
 }
 
-/** @throws BusError `conversation_not_found` */
-export async function requireConversation({ store }: Office, id: ConversationId, call: Call) {
+/** @param only The one agent that must take part in it. @throws BusError `conversation_not_found` */
+export async function requireConversation({ store }: Office, id: ConversationId, only: AgentId | undefined) {
   const conversation = await store.conversations.conversation(id);
-  const only = readsAs(call);
   if (conversation && (only === undefined || conversation.participants.includes(only))) return conversation;
   throw new BusError("conversation_not_found", `there is no conversation ${id}; GET /conversations lists them`);
 }

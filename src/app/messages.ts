@@ -54,7 +54,7 @@ async function prepare(office: Office, input: NewMessage, call: Call): Promise<P
   checkText(input);
   const payload = payloadOf(input, await findSender(office, input.from_agent, call));
   try {
-    return await toPublication(office, input, payload, actorOf(call));
+    return await toPublication(office, input, payload, call);
   } catch (error) {
     // Meanwhile its time may have passed or its recipient may have gone: a repeated request must not fail for that.
     const sent_before = await findSentBefore(office, input, payload);
@@ -82,7 +82,7 @@ function payloadOf(input: NewMessage, from_agent: AgentId): Payload {
   return { ...payload, ...defined({ to, reply_to, conversation_id, deliver_at_ms, expires_at_ms }) };
 }
 
-async function toPublication(office: Office, input: NewMessage, payload: Payload, actor: string): Promise<Publication> {
+async function toPublication(office: Office, input: NewMessage, payload: Payload, call: Call): Promise<Publication> {
   requireFuture(payload, office.clock.now());
   const { recipients, ...address } = await findRecipients(office, input, payload.from_agent, payload.offline);
   return {
@@ -93,7 +93,8 @@ async function toPublication(office: Office, input: NewMessage, payload: Payload
     participants: participantsOf(payload.from_agent, recipients),
     fresh_conversation_id: office.newId() as ConversationId,
     ...(input.idempotency_key && { idempotency_key: input.idempotency_key }),
-    actor,
+    actor: actorOf(call),
+    ...(actsAs(call) !== undefined && { as_participant: true }),
   };
 }
 

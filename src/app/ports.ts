@@ -60,6 +60,8 @@ export type Publication = {
   readonly expires_at_ms?: number;
   readonly idempotency_key?: string;
   readonly actor: string;
+  /** The conversation it names or answers in must be one that the sender takes part in; any other is as if it were not there. */
+  readonly as_participant?: true;
   /** The bus's own notices: never refused for a full inbox, lest a sender never hear of a dead letter. */
   readonly notice?: true;
   /** Why it does not go to the agent that was named. */

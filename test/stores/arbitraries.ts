@@ -39,6 +39,7 @@ export const newMessage = fc.record({
   deliver_in_ms: maybe(offset_ms, 5),
   expires_in_ms: maybe(offset_ms, 5),
   idempotency_key: maybe(fc.constantFrom("k", "l"), 5),
+  as_participant: maybe(fc.constant(true as const), 5),
   notice: maybe(fc.constant(true as const), 12),
   rerouted: maybe(fc.constant("dan is not there"), 12),
 });

@@ -86,11 +86,24 @@ function refuseConversation(state: MemoryState, publication: Publication): Publi
   if (reply_to && !answered) return { outcome: "reply_to_not_found", message_id: reply_to };
   const conversation_id = answered?.said.conversation_id ?? named;
   if (conversation_id === undefined) return undefined;
-  if (named && named !== conversation_id) return { outcome: "reply_to_elsewhere", conversation_id };
   const conversation = state.conversations.get(conversation_id);
+  if (isOutsider(publication, conversation)) return notThere(publication, conversation_id);
+  if (named && named !== conversation_id) return { outcome: "reply_to_elsewhere", conversation_id };
   if (!conversation) return { outcome: "conversation_not_found", conversation_id };
-  if (conversation.status === "closed") return { outcome: "conversation_closed", conversation_id };
-  return undefined;
+  return conversation.status === "closed" ? { outcome: "conversation_closed", conversation_id } : undefined;
+}
+
+/** Whether the sender may only send into conversations of its own, and this is none. */
+function isOutsider(
+  { from_agent, as_participant }: Publication,
+  conversation: StoredConversation | undefined,
+): boolean {
+  return as_participant === true && !conversation?.participants.includes(from_agent);
+}
+
+function notThere({ reply_to }: Publication, conversation_id: ConversationId): PublishOutcome {
+  if (reply_to) return { outcome: "reply_to_not_found", message_id: reply_to };
+  return { outcome: "conversation_not_found", conversation_id };
 }
 
 function refuseFull(state: MemoryState, { recipients, notice }: Publication): PublishOutcome | undefined {

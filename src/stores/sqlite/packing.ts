@@ -101,7 +101,8 @@ function packPublish(
     values.push(it.id, it.fresh_id, it.from_agent, it.to_agent, it.to, it.recipients.length, ...it.recipients);
     values.push(it.participants.length, ...it.participants, it.content, it.priority, it.message_type, it.metadata);
     values.push(it.when, it.offline, it.reply_to, it.conversation_id, it.fresh_conversation_id, it.deliver_at_ms);
-    values.push(it.expires_at_ms, it.idempotency_key, it.actor, it.notice, it.rerouted);
+    values.push(it.expires_at_ms, it.idempotency_key, it.actor, it.as_participant, it.notice);
+    values.push(it.rerouted);
   }
 }
 
@@ -135,6 +136,7 @@ function takePublication(take: Taker): Complete<WirePublication> {
     expires_at_ms: take.next(),
     idempotency_key: take.next(),
     actor: take.next(),
+    as_participant: take.next(),
     notice: take.next(),
     rerouted: take.next(),
   };

@@ -24,6 +24,7 @@ type OptionalField =
   | "deliver_at_ms"
   | "expires_at_ms"
   | "idempotency_key"
+  | "as_participant"
   | "notice"
   | "rerouted";
 export type WireImport = WirePublication & Pick<Import, Exclude<keyof Import, keyof Publication>>;

@@ -6,6 +6,7 @@ import { positionAt, positionSkewMs } from "../../core/messaging/positions.ts";
 import type { FirstStanding, WireImport, WirePublication, WrittenPublication } from "./protocol.ts";
 import { type MessageRow, messageColumns } from "./rows.ts";
 import { prepare } from "./statement.ts";
+import type { OpenedConversation } from "./writer-conversations.ts";
 import { enterAsHistory, enterConversation } from "./writer-entering.ts";
 import { createInserts, type Inserts } from "./writer-inserts.ts";
 import { createFreePositions } from "./writer-positions.ts";
@@ -114,16 +115,31 @@ function enterHistory(
 
 function refuseConversation(
   state: WriterState,
-  { reply_to, conversation_id: named }: WirePublication,
+  publication: WirePublication,
   answered: Answered | undefined,
 ): WrittenPublication | undefined {
+  const { reply_to, conversation_id: named } = publication;
   if (reply_to && !answered) return { outcome: "reply_to_not_found", message_id: reply_to };
   const conversation_id = answered?.conversation_id ?? named;
   if (conversation_id === undefined) return undefined;
-  if (named && named !== conversation_id) return { outcome: "reply_to_elsewhere", conversation_id };
   const conversation = state.conversations.byId(conversation_id);
+  if (isOutsider(publication, conversation)) return notThere(publication, conversation_id);
+  if (named && named !== conversation_id) return { outcome: "reply_to_elsewhere", conversation_id };
   if (!conversation) return { outcome: "conversation_not_found", conversation_id };
   return conversation.status === "closed" ? { outcome: "conversation_closed", conversation_id } : undefined;
+}
+
+/** Whether the sender may only send into conversations of its own, and this is none. */
+function isOutsider(
+  { from_agent, as_participant }: WirePublication,
+  conversation: OpenedConversation | undefined,
+): boolean {
+  return as_participant === true && !conversation?.participants.includes(from_agent);
+}
+
+function notThere({ reply_to }: WirePublication, conversation_id: ConversationId): WrittenPublication {
+  if (reply_to) return { outcome: "reply_to_not_found", message_id: reply_to };
+  return { outcome: "conversation_not_found", conversation_id };
 }
 
 function refuseFull(state: WriterState, { recipients, notice }: WirePublication): WrittenPublication | undefined {
