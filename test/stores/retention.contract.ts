@@ -125,14 +125,15 @@ export function retentionContract(open: OpenStore): void {
     it("are numbered from 1 in the order they happened, and read page by page from any position", async () => {
       await using opened = await openFor(open);
       assert.equal(await opened.store.events.head(), 0);
-      const { id, conversation_id } = await opened.send();
+      const { id, conversation_id, from_agent } = await opened.send();
       await opened.store.fleet.putAgent({ agent_id: cleo }, "operator");
+      const sent = { message_id: id, agent_id: bob, conversation_id, from_agent };
       const at = "2026-01-05T09:00:00.000Z";
       assert.deepEqual(await opened.store.events.events(0, 9), {
         gap: false,
         events: [
           { position: 1, event: "conversation_opened", at, actor: ada, conversation_id },
-          { position: 2, event: "accepted", at, actor: ada, message_id: id, agent_id: bob, conversation_id },
+          { position: 2, event: "accepted", at, actor: ada, ...sent },
           { position: 3, event: "agent_registered", at, actor: "operator", agent_id: cleo },
         ],
       });

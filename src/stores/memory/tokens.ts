@@ -9,8 +9,9 @@ export function tokenStore(clock: Clock): TokenStore {
     tokens: async () => [...tokens.values()],
 
     async add(token, most_live) {
-      const own = [...tokens.values()].filter((it) => it.agent_id !== undefined && it.agent_id === token.agent_id);
-      if (own.filter((it) => isLiveToken(it, clock.now())).length >= most_live) return false;
+      const own = [...tokens.values()].filter((it) => it.agent_id === token.agent_id);
+      const live = own.filter((it) => isLiveToken(it, clock.now()));
+      if (token.agent_id !== undefined && live.length >= most_live) return false;
       tokens.set(token.key_id, token);
       return true;
     },

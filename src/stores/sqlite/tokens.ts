@@ -16,10 +16,8 @@ export function tokenStore({ queue, clock }: StoreContext, tokens: Map<string, S
     tokens: async () => [...tokens.values()],
 
     async add(token, most_live) {
-      const live = [...tokens.values()].filter(
-        (it) => it.agent_id !== undefined && it.agent_id === token.agent_id && isLiveToken(it, clock.now()),
-      );
-      if (live.length >= most_live) return false;
+      const live = [...tokens.values()].filter((it) => it.agent_id === token.agent_id && isLiveToken(it, clock.now()));
+      if (token.agent_id !== undefined && live.length >= most_live) return false;
       // Taken at once, so that two requests at the same time count each other.
       tokens.set(token.key_id, token);
       try {
