@@ -16,7 +16,8 @@ const tagBytes = 16;
 /**
  * @param header Put in front as it is; its last 12 bytes are the nonce, never used before with this key.
  * @param additional What an opener must also know; not in the result.
- * @returns Bytes with a buffer of their own, so that another thread can take them over without copying a shared pool.
+ * @returns Bytes with a buffer of their own. Node's pool would save a tenth of the time, but a thread that is sent bytes out of
+ *   the pool is sent a copy of its whole 8 KiB.
  */
 export function sealBytes(
   key: KeyObject,

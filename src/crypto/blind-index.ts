@@ -37,7 +37,7 @@ type Generation = Map<string, Map<string, string>>;
 
 /**
  * A term is the first 80 bits of HMAC-SHA-256 over `<length of kind>|<kind>|<value>` in UTF-8 (the length in UTF-16 units), in base32hex, small letters.
- * Remembered terms cost 0.1 µs, others 3 µs (bench `crypto`).
+ * Remembered terms cost 0.1 µs, others 10 µs (bench `crypto`, 2026-11, a machine under load).
  */
 export function createBlindIndex(indexKey: KeyObject): BlindIndex {
   let recent: Generation = new Map();
