@@ -10,7 +10,7 @@ import { describe, it } from "node:test";
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   base: [],
   contract: ["base"],
-  crypto: ["base"],
+  crypto: ["base", "contract"],
   core: ["base", "contract"],
   "config.ts": ["base", "contract", "core"],
   app: ["base", "contract", "core", "crypto", "config.ts"],

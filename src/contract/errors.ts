@@ -26,12 +26,14 @@ export const errorStatus = {
   inbox_full: 429,
   lease_limit: 429,
   internal: 500,
+  content_damaged: 500,
   unavailable: 503,
   unreachable: 503,
   data_dir_in_use: 503,
   database_damaged: 503,
   database_newer: 503,
   sqlite_unsafe: 503,
+  key_unavailable: 503,
   storage_full: 507,
 } as const;
 
