@@ -1,5 +1,6 @@
 import { type CryptoKey, FlattenedEncrypt, flattenedDecrypt, GeneralEncrypt } from "jose";
 import { Type } from "typebox";
+import { Compile } from "typebox/compile";
 import { BusError } from "../../contract/errors.ts";
 import type { AgentId } from "../../contract/messages.ts";
 import {
@@ -18,19 +19,23 @@ const strict = { additionalProperties: false } as const;
 const enc = "A256GCM";
 const agentAlgorithm = "ECDH-ES+A256KW";
 
-const AgentsHeader = Type.Object(
-  { enc: Type.Literal(enc), typ: Type.String(), envelope: Envelope, epk: Type.Optional(EphemeralKey) },
-  strict,
+const AgentsHeader = Compile(
+  Type.Object(
+    { enc: Type.Literal(enc), typ: Type.String(), envelope: Envelope, epk: Type.Optional(EphemeralKey) },
+    strict,
+  ),
 );
-const ConversationHeader = Type.Object(
-  {
-    alg: Type.Literal("dir"),
-    enc: Type.Literal(enc),
-    kid: Type.String(),
-    typ: Type.String(),
-    envelope: Envelope,
-  },
-  strict,
+const ConversationHeader = Compile(
+  Type.Object(
+    {
+      alg: Type.Literal("dir"),
+      enc: Type.Literal(enc),
+      kid: Type.String(),
+      typ: Type.String(),
+      envelope: Envelope,
+    },
+    strict,
+  ),
 );
 
 /** An agent that shall be able to open it, with the keys that the sender trusts. */

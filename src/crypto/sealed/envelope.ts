@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from "typebox";
-import { Check } from "typebox/value";
+import type { Validator } from "typebox/compile";
 import { parseTimestamp } from "../../base/time.ts";
 import { BusError } from "../../contract/errors.ts";
 import { AgentId, ConversationId, type Message, MessageId, Timestamp } from "../../contract/messages.ts";
@@ -62,13 +62,16 @@ export function refusal(message_id: string, why: string, options?: ErrorOptions)
 }
 
 /**
- * A protected header, read from its base64url text; the schema is strict, so that `crit`, `zip` and whatever else would ask
+ * A protected header, read from its base64url text; the schemas are strict, so that `crit`, `zip` and whatever else would ask
  * for something is refused.
  */
-export function readHeader<Schema extends TSchema>(schema: Schema, text: string): Static<Schema> | undefined {
+export function readHeader<Schema extends TSchema>(
+  validator: Validator<Record<never, never>, Schema>,
+  text: string,
+): Static<Schema> | undefined {
   const bytes = decodeBase64url(text);
   const value = bytes && parseUtf8Json(bytes);
-  return Check(schema, value) ? value : undefined;
+  return validator.Check(value) ? (value as Static<Schema>) : undefined;
 }
 
 /** The value of a JSON text in UTF-8; undefined where it is none. */

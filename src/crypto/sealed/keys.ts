@@ -48,8 +48,7 @@ export async function fingerprintOf(encryption_kid: string, signing_kid: string)
 
 /** Whether each `kid` is the thumbprint of its key, so that what is compared and bound by `kid` is the key itself. */
 export async function areGenuine({ encryption, signing }: PublicKeys): Promise<boolean> {
-  const thumbprints = await Promise.all([encryption, signing].map(thumbprintOf));
-  return thumbprints[0] === encryption.kid && thumbprints[1] === signing.kid;
+  return (await isGenuine(encryption)) && isGenuine(signing);
 }
 
 /** For one exact list of readers, in whatever order: the SHA-256 of their keys' thumbprints, sorted, a line each. */
@@ -69,6 +68,17 @@ export async function importKey(key: Key): Promise<CryptoKey> {
 }
 
 const imported = new WeakMap<Key, { x: string; d: string | undefined; cryptoKey: CryptoKey }>();
+
+/** A sender's keys are asked about with every message, so what was found holds for as long as the object says the same. */
+async function isGenuine(key: PublicKeys["encryption" | "signing"]): Promise<boolean> {
+  const known = genuine.get(key);
+  if (known && known.x === key.x && known.kid === key.kid) return true;
+  if ((await thumbprintOf(key)) !== key.kid) return false;
+  genuine.set(key, { x: key.x, kid: key.kid });
+  return true;
+}
+
+const genuine = new WeakMap<PublicKeys["encryption" | "signing"], { x: string; kid: string }>();
 
 async function makeKey<Curve extends "X25519" | "Ed25519">(crv: Curve) {
   const alg = crv === "X25519" ? "ECDH-ES+A256KW" : "EdDSA";

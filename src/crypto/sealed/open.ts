@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { Check } from "typebox/value";
+import { Compile } from "typebox/compile";
 import { Message } from "../../contract/messages.ts";
 import { type PublicKeys, Sealed } from "../../contract/sealed.ts";
 import type { ConversationKey } from "./conversation-key.ts";
@@ -10,7 +10,8 @@ import type { SealedPayload } from "./seal.ts";
 import { verify } from "./signature.ts";
 
 const { content, metadata } = Message.properties;
-const Payload = Type.Object({ content, metadata }, { additionalProperties: false });
+const validPayload = Compile(Type.Object({ content, metadata }, { additionalProperties: false }));
+const validSealed = Compile(Sealed);
 
 export type OpeningKeys = Tolerance & {
   /** The reader's own, earlier ones too. */
@@ -38,12 +39,12 @@ export type Opened = {
  */
 export async function open(sealed: unknown, delivered: Delivered, keys: OpeningKeys): Promise<Opened> {
   const { id } = delivered;
-  if (!Check(Sealed, sealed)) throw refusal(id, "it is not a JWE of the one form allowed");
+  if (!validSealed.Check(sealed)) throw refusal(id, "it is not a JWE of the one form allowed");
   const { envelope, plaintext, audience } = await decryptEither(sealed, id, keys);
   requireDelivered(envelope, delivered, keys);
   const signed = { purpose: "sealed", envelope, audience } as const;
   const { payload, signature, signed_by } = await verify(plaintext, signed, keys.sender_keys);
-  if (!Check(Payload, payload)) throw refusal(id, "what was sealed is not a message's content and metadata");
+  if (!validPayload.Check(payload)) throw refusal(id, "what was sealed is not a message's content and metadata");
   return { payload, sealed_at: envelope.sealed_at, signature, signed_by };
 }
 

@@ -1,5 +1,6 @@
 import { CompactSign, compactVerify } from "jose";
 import { type Static, Type } from "typebox";
+import { Compile } from "typebox/compile";
 import { sameJson } from "../../base/json.ts";
 import { BusError } from "../../contract/errors.ts";
 import { PublicKeys } from "../../contract/sealed.ts";
@@ -20,6 +21,8 @@ const SignatureHeader = Type.Object(
   },
   { additionalProperties: false },
 );
+
+const signatureHeader = Compile(SignatureHeader);
 
 /** What the inner signature covers besides the payload. */
 export type Signed = { readonly purpose: Purpose; readonly envelope: Envelope; readonly audience: string };
@@ -63,7 +66,7 @@ export async function verify(text: Uint8Array, signed: Signed, senderKeys: reado
 
 function readSigned(bytes: Uint8Array, id: string) {
   const [head = "", body = "", signature = "", ...rest] = new TextDecoder().decode(bytes).split(".");
-  const header = readHeader(SignatureHeader, head);
+  const header = readHeader(signatureHeader, head);
   if (rest.length > 0 || !header || !decodeBase64url(body) || !decodeBase64url(signature)) {
     throw refusal(id, "inside is no signature by the sender in the one form allowed");
   }
