@@ -49,6 +49,13 @@ describe("a replay guard", () => {
     );
   });
 
+  it("still knows a message in the last millisecond in which it would admit it", () => {
+    const guard = createReplayGuard({ retention_ms: 1_000 });
+    const id = messageId();
+    assert.equal(guard.admit(id, opened("s"), monday_ms), "first");
+    assert.equal(guard.admit(id, opened("s"), monday_ms + 1_000), "again");
+  });
+
   it("refuses what is older than it remembers, or has no time", () => {
     const guard = createReplayGuard({ retention_ms: 60_000 });
     assert.throws(() => guard.admit(messageId(), opened("a"), monday_ms + 60_001), replayed(/only the last 60 s/));
@@ -65,7 +72,7 @@ describe("a replay guard", () => {
     assert.equal(guard.size, 3);
     assert.equal(guard.admit("b" as MessageId, opened("b"), monday_ms), "again");
     assert.equal(guard.admit("a" as MessageId, opened("a"), monday_ms), "first");
-    guard.admit("e" as MessageId, opened("e", monday_ms + 1_000), monday_ms + 1_000);
+    guard.admit("e" as MessageId, opened("e", monday_ms + 1_001), monday_ms + 1_001);
     assert.equal(guard.size, 1);
   });
 });

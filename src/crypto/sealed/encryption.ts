@@ -11,7 +11,7 @@ import {
   type SealedToAgents,
   type SealedToConversation,
 } from "../../contract/sealed.ts";
-import { decodeBase64url } from "./base64url.ts";
+import { decodeBase64url, isCanonicalBase64url } from "./base64url.ts";
 import { Envelope, type Purpose, readHeader, refusal } from "./envelope.ts";
 import { type AgentKeys, areGenuine, importKey } from "./keys.ts";
 
@@ -152,7 +152,7 @@ function findOwn(recipients: readonly SealedRecipient[], ownKeys: readonly Agent
 }
 
 function requireCanonical(parts: readonly string[], id: string): void {
-  if (parts.every((it) => decodeBase64url(it))) return;
+  if (parts.every(isCanonicalBase64url)) return;
   throw refusal(id, "a part of it is not base64url in its one form");
 }
 

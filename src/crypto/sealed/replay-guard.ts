@@ -61,7 +61,8 @@ export function createReplayGuard({ retention_ms, capacity = 100_000 }: ReplayGu
 
 function forgetOld(remembered: Map<MessageId, Remembered>, now_ms: number): void {
   for (const [id, { until_ms }] of remembered) {
-    if (until_ms > now_ms) return;
+    // Also in its last millisecond, in which a message of that age is still admitted.
+    if (until_ms >= now_ms) return;
     remembered.delete(id);
   }
 }

@@ -4,7 +4,7 @@ import { Compile } from "typebox/compile";
 import { sameJson } from "../../base/json.ts";
 import { BusError } from "../../contract/errors.ts";
 import { PublicKeys } from "../../contract/sealed.ts";
-import { decodeBase64url } from "./base64url.ts";
+import { isCanonicalBase64url } from "./base64url.ts";
 import { Envelope, type Purpose, parseUtf8Json, readHeader, refusal } from "./envelope.ts";
 import { type AgentKeys, areGenuine, fingerprint, fingerprintOf, importKey } from "./keys.ts";
 
@@ -67,7 +67,7 @@ export async function verify(text: Uint8Array, signed: Signed, senderKeys: reado
 function readSigned(bytes: Uint8Array, id: string) {
   const [head = "", body = "", signature = "", ...rest] = new TextDecoder().decode(bytes).split(".");
   const header = readHeader(signatureHeader, head);
-  if (rest.length > 0 || !header || !decodeBase64url(body) || !decodeBase64url(signature)) {
+  if (rest.length > 0 || !header || !isCanonicalBase64url(body) || !isCanonicalBase64url(signature)) {
     throw refusal(id, "inside is no signature by the sender in the one form allowed");
   }
   return { header, signature };
