@@ -28,3 +28,12 @@ export function findServer(
     `no token: there is no file ${file}; set HIVEPOST_TOKEN or HIVEPOST_TOKEN_FILE, or start a server with: hivepost serve`,
   );
 }
+
+/** Where this machine's agents keep their keys: as given, else `HIVEPOST_KEYS_DIR`, else in the user's configuration folder. */
+export function findKeysFolder(
+  given: string | undefined,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const configuration = environment["XDG_CONFIG_HOME"] || path.join(homedir(), ".config");
+  return given ?? environment["HIVEPOST_KEYS_DIR"] ?? path.join(configuration, "hivepost", "agent-keys");
+}

@@ -25,4 +25,8 @@ export const limits = {
   capabilities: 128,
   query_length: 1_000,
   participants: 1_000,
+  /** Characters of a sealed message's ciphertext: `content_length` at 3 bytes each, in base64url twice, with room to spare. */
+  sealed_length: 6_000_000,
+  /** Characters of a sealed message's protected header: its envelope, with names at their longest, takes about 900. */
+  sealed_header_length: 2_048,
 } as const;

@@ -181,7 +181,7 @@ function problemResponses(open: boolean): Readonly<Record<string, Json>> {
   );
 }
 
-/** Some codes are only ever told by a program that cannot reach or start a server. */
+/** Some codes are only ever told by a program that cannot reach or start a server, or that opens what is sealed. */
 function isServed(code: ErrorCode): boolean {
   const local: readonly ErrorCode[] = [
     "unreachable",
@@ -189,6 +189,10 @@ function isServed(code: ErrorCode): boolean {
     "database_damaged",
     "database_newer",
     "sqlite_unsafe",
+    "key_unknown",
+    "key_changed",
+    "sealed_invalid",
+    "sealed_replayed",
   ];
   return !local.includes(code);
 }
