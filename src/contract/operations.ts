@@ -32,11 +32,20 @@ import type { OperationName } from "./routes.ts";
  */
 export type Scope = "open" | "agent" | "observe" | "operate" | "admin";
 
+/**
+ * What a request is counted as where an agent's requests are limited.
+ *
+ * - `send`: puts messages into inboxes; a batch counts as many. `manage`: changes agents and conversations. `read`: the rest.
+ * - `finish`: ends or keeps a lease, and is never limited: whoever has work in hand must be able to bring it to an end.
+ */
+export type RateClass = "send" | "read" | "manage" | "finish";
+
 export type Operation = {
   /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
   readonly summary: string;
   /** Who may call it besides `admin`; `agent` only for what is its own. */
   readonly scopes: readonly Scope[];
+  readonly rate_class: RateClass;
   readonly input: TSchema;
   readonly output: TSchema;
   /** HTTP status of success. */
@@ -94,6 +103,7 @@ export const operations = {
   sendMessage: {
     summary: "Send a message to an agent, a group, any agent with a capability, or everyone.",
     scopes: ["agent", "operate"],
+    rate_class: "send",
     input: NewMessage,
     output: Message,
     status: 201,
@@ -101,6 +111,7 @@ export const operations = {
   sendMessages: {
     summary: "Send many messages in one request; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
+    rate_class: "send",
     input: Type.Object({ messages: Type.Array(NewMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object(
       {
@@ -117,12 +128,14 @@ export const operations = {
   importMessages: {
     summary: "Store history that another path has already delivered; it is never delivered again.",
     scopes: ["operate"],
+    rate_class: "send",
     input: Type.Object({ messages: Type.Array(ImportedMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object({ imported: Type.Integer(), already_present: Type.Integer() }, strict),
   },
   claimMessages: {
     summary: "Lease the next messages of an inbox, waiting for one if asked; unacknowledged ones come back.",
     scopes: ["agent", "operate"],
+    rate_class: "read",
     input: Type.Object(
       {
         agent_id: AgentId,
@@ -139,6 +152,7 @@ export const operations = {
   acknowledgeMessages: {
     summary: "Acknowledge many leased messages; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
+    rate_class: "finish",
     input: Type.Object(
       {
         acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
@@ -167,12 +181,14 @@ export const operations = {
   acknowledgeMessage: {
     summary: "Say that a leased message was handled, so that it is not delivered again.",
     scopes: ["agent", "operate"],
+    rate_class: "finish",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict),
     output: Acknowledged,
   },
   rejectMessage: {
     summary: "Give a leased message back: it is tried again later, or becomes a dead letter after the last attempt.",
     scopes: ["agent", "operate"],
+    rate_class: "finish",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -187,12 +203,14 @@ export const operations = {
   extendLease: {
     summary: "Keep a leased message for `lease_ms` more, from now.",
     scopes: ["agent", "operate"],
+    rate_class: "finish",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId, lease_ms: LeaseMs }, strict),
     output: DeliveryStatus,
   },
   recordEvidence: {
     summary: "Note in the ledger that a leased message was put before the agent (injected) or taken up by it (seen).",
     scopes: ["agent", "operate"],
+    rate_class: "finish",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -207,18 +225,21 @@ export const operations = {
   getMessage: {
     summary: "Show a message, how each delivery of it stands, and everything that happened to it.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object({ message_id: MessageId }, strict),
     output: TracedMessage,
   },
   searchMessages: {
     summary: "Search the history by participants, conversation, type, priority, state, time, metadata and words.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: SearchQuery,
     output: Type.Object({ messages: Type.Array(Message), next_cursor: Type.Optional(Cursor) }, strict),
   },
   createConversation: {
     summary: "Open a conversation between participants.",
     scopes: ["agent", "operate"],
+    rate_class: "manage",
     input: NewConversation,
     output: Conversation,
     status: 201,
@@ -226,6 +247,7 @@ export const operations = {
   listConversations: {
     summary: "List conversations, the latest activity first.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object(
       {
         participant: Type.Optional(AgentId),
@@ -240,30 +262,35 @@ export const operations = {
   getConversation: {
     summary: "Show a conversation.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object({ conversation_id: ConversationId }, strict),
     output: Conversation,
   },
   updateConversation: {
     summary: "Archive, close or reopen a conversation.",
     scopes: ["agent", "operate"],
+    rate_class: "manage",
     input: Type.Object({ conversation_id: ConversationId, status: ConversationStatus }, strict),
     output: Conversation,
   },
   getInbox: {
     summary: "Show how many messages wait for an agent, in which state, and why they are not delivered.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Inbox,
   },
   listDeadLetters: {
     summary: "List the messages that were given up, the latest first, with the reason.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object({ agent_id: Type.Optional(AgentId), limit: Limit, cursor: Type.Optional(Cursor) }, strict),
     output: Type.Object({ dead_letters: Type.Array(DeadLetter), next_cursor: Type.Optional(Cursor) }, strict),
   },
   redriveDeadLetters: {
     summary: "Put dead or held messages back into their inboxes: those named, those of an agent, or all.",
     scopes: ["operate"],
+    rate_class: "manage",
     input: Type.Object(
       {
         agent_id: Type.Optional(AgentId),
@@ -276,12 +303,14 @@ export const operations = {
   registerAgent: {
     summary: "Register an agent, or replace what is known of it; its inbox is kept.",
     scopes: ["agent", "operate"],
+    rate_class: "manage",
     input: AgentRegistration,
     output: Agent,
   },
   listAgents: {
     summary: "List agents, optionally those with a capability, of a group, or in some health.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object(
       { capability: Type.Optional(Name), group: Type.Optional(Name), health: Type.Optional(Health) },
       strict,
@@ -291,24 +320,28 @@ export const operations = {
   getAgent: {
     summary: "Show an agent.",
     scopes: ["agent", "observe", "operate"],
+    rate_class: "read",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Agent,
   },
   removeAgent: {
     summary: "Remove an agent; what still waits for it becomes dead letters, and the senders are told.",
     scopes: ["operate"],
+    rate_class: "manage",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Type.Object({ removed: Type.Literal(true), dead: Type.Integer() }, strict),
   },
   heartbeat: {
     summary: "Say that an agent is alive, and how it is doing.",
     scopes: ["agent", "operate"],
+    rate_class: "manage",
     input: Heartbeat,
     output: Agent,
   },
   health: {
     summary: "Say whether the server works; with a token, in detail.",
     scopes: ["open"],
+    rate_class: "read",
     input: Type.Object({}, strict),
     output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
   },
