@@ -15,6 +15,7 @@ export type Hivepost = AsyncDisposable & {
 
 const program = path.join(import.meta.dirname, "../../bin/hivepost.js");
 const bareProgram = path.join(import.meta.dirname, "../bare/server.ts");
+const floodableProgram = path.join(import.meta.dirname, "../flood/server.ts");
 const patience_ms = 20_000;
 
 /**
@@ -33,6 +34,11 @@ export function startHivepost(flags: readonly string[] = [], wrapper: readonly s
 /** The server of `bench/bare`. */
 export function startBareServer(): Promise<Hivepost> {
   return startServer((folder) => [process.execPath, bareProgram, folder], false);
+}
+
+/** The server of `bench/flood`. */
+export function startFloodableServer(): Promise<Hivepost> {
+  return startServer((folder) => [process.execPath, floodableProgram, folder], false);
 }
 
 /** @param isWrapped Whether the command starts the server as a child of its own. */

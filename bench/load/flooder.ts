@@ -1,0 +1,58 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { openConnections } from "./connections.ts";
+import { createPoster } from "./post.ts";
+
+/** An agent that sends as fast as it can, to itself, whatever it is told. `bench/flood/server.ts` knows its token. */
+export const flooder = { agent_id: "flooder", token: "hvp_bench_flooder" } as const;
+
+export type FloodResult = {
+  readonly websocket: { readonly accepted: number; readonly refused: number };
+  readonly rest: { readonly accepted: number; readonly refused: number };
+};
+
+const webSockets = 8;
+const restConnections = 8;
+/** Requests under way on each WebSocket. */
+const window = 256;
+const input = { to_agent: flooder.agent_id, content: "x".repeat(200) };
+
+/** Floods a server for so many seconds. */
+export async function runFlood({
+  url,
+  seconds,
+}: {
+  readonly url: string;
+  readonly seconds: number;
+}): Promise<FloodResult> {
+  const websocket = { accepted: 0, refused: 0 };
+  const rest = { accepted: 0, refused: 0 };
+  const frame = `{"id":1,"op":"sendMessage","input":${JSON.stringify(input)}}`;
+  using connections = await openConnections({
+    url,
+    token: flooder.token,
+    count: webSockets,
+    onAnswer: ({ ok, id }) => {
+      websocket[ok ? "accepted" : "refused"] += 1;
+      connections.wires[id % webSockets]?.send(frame.replace('"id":1', `"id":${id}`));
+    },
+    onDelivery: () => undefined,
+  });
+  for (const [i, wire] of connections.wires.entries()) {
+    for (let n = 0; n < window; n++) wire.send(frame.replace('"id":1', `"id":${i}`));
+  }
+  const run = { stopped: false };
+  const post = createPoster({ url, token: flooder.token, connections: restConnections });
+  const posting = Array.from({ length: restConnections }, async () => {
+    while (!run.stopped) {
+      const accepted = await post("POST", "/messages", JSON.stringify(input), 201).then(
+        () => true,
+        () => false,
+      );
+      rest[accepted ? "accepted" : "refused"] += 1;
+    }
+  });
+  await delay(seconds * 1_000);
+  run.stopped = true;
+  await Promise.all(posting);
+  return { websocket, rest };
+}
