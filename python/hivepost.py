@@ -18,7 +18,9 @@ Messages are dictionaries with the fields of the HTTP API. Each method has a nam
 HivepostError, whose `code` is one of those that docs/errors.md explains.
 
 A request is tried again while the server is away (up to `connect_timeout` seconds) and is safe to try again: a message
-gets its id here, once, so a second sending of it changes nothing. There is no outbox for longer absences in this file.
+gets its id here, once, so a second sending of it changes nothing. What the server
+refuses for coming too soon (`rate_limited`) was not done, and is tried again as well. There is no outbox for longer
+absences in this file.
 """
 
 import asyncio
@@ -308,8 +310,10 @@ class _Http:
     def request(
         self, call: _Call, method: str, path: str, body: Optional[Dict[str, Any]] = None, wait: float = 0
     ) -> Any:
-        """The answer, after as many tries as fit into `connect_timeout`. Every request here is safe to repeat."""
-        deadline = time.monotonic() + self._connect_timeout
+        """The answer, after as many tries as fit into `connect_timeout`, or into ANSWER_S where our requests came too
+        fast. Every request here is safe to repeat."""
+        started = time.monotonic()
+        deadline = started + self._connect_timeout
         tries = 0
         while True:
             try:
@@ -321,7 +325,10 @@ class _Http:
                     "start one with: hivepost serve, or set HIVEPOST_URL",
                 )
             except HivepostError as error:
-                if error.code != "unavailable":
+                if error.code == "rate_limited":
+                    # The server is there and has done nothing: to wait as it says is all there is to do.
+                    deadline = max(deadline, started + ANSWER_S)
+                elif error.code != "unavailable":
                     raise
                 failure = error
             ceiling = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**tries)

@@ -63,6 +63,48 @@ export const settings = {
     help: "Largest body of a batch or import.",
   },
   connections: { default: 10_000, minimum: 1, maximum: 1_000_000, help: "Open connections, all transports together." },
+  sends_per_second: {
+    default: 200,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Messages that an agent's token may send each second, in the long run.",
+  },
+  sends_burst: {
+    default: 1_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Messages that an agent's token may send at once after a rest.",
+  },
+  reads_per_second: {
+    default: 2_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Claims, searches and other reads that an agent's token may make each second, in the long run.",
+  },
+  reads_burst: {
+    default: 4_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Reads that an agent's token may make at once after a rest.",
+  },
+  changes_per_second: {
+    default: 100,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Registrations, heartbeats and changes of conversations that an agent's token may make each second, in the long run.",
+  },
+  changes_burst: {
+    default: 500,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Such changes that an agent's token may make at once after a rest.",
+  },
+  failed_logins_per_minute: {
+    default: 20,
+    minimum: 1,
+    maximum: 1_000_000,
+    help: "Wrong tokens and tickets from one address that are looked at each minute; a valid token is never locked out.",
+  },
   confirm_above: {
     default: 50,
     minimum: 1,

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { commandOfOperation } from "../src/cli/commands.ts";
 import { BusError, errorStatus } from "../src/contract/errors.ts";
-import { type Operation, operations } from "../src/contract/operations.ts";
+import type { Operation } from "../src/contract/operation.ts";
+import { operations } from "../src/contract/operations.ts";
 import { fillRoute, operationNames, splitRoute } from "../src/contract/routes.ts";
 import { type Hive, startHive } from "./client/hive.ts";
 

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { runClosedLoop } from "./closed-loop.ts";
+import { runFlood } from "./flooder.ts";
 import { runHistory } from "./history.ts";
 import { runOpenLoop } from "./open-loop.ts";
 import { runRest } from "./rest.ts";
@@ -44,6 +45,7 @@ const modes: Readonly<Record<string, () => Promise<unknown>>> = {
   "end-to-end": () => runClosedLoop({ ...load, until: "acknowledged" }),
   rest: () => runRest(load),
   fleet: () => runOpenLoop({ ...load, until: "acknowledged" }, async () => undefined),
+  flood: () => runFlood(load),
   history: () => runHistory({ ...load, messages: Number(values.history) }),
 };
 

@@ -1,4 +1,4 @@
-import type { Clock, StartTimer } from "../base/clock.ts";
+import { type Clock, type StartTimer, startRealTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { createUuidV7, type RandomBytes } from "../base/uuid.ts";
 import type { Config } from "../config.ts";
@@ -72,9 +72,4 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
       await maintenance[Symbol.asyncDispose]();
     },
   };
-}
-
-function startRealTimer(delay_ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, delay_ms);
-  return () => clearTimeout(timer);
 }

@@ -1,6 +1,7 @@
 import { BusError } from "../contract/errors.ts";
 import type { AgentId } from "../contract/messages.ts";
-import { type Operation, operations } from "../contract/operations.ts";
+import type { Operation } from "../contract/operation.ts";
+import { operations } from "../contract/operations.ts";
 import { type OperationName, operationNames } from "../contract/routes.ts";
 import type { Call, Caller, Mailroom } from "./mailroom.ts";
 import type { FleetStore } from "./ports.ts";

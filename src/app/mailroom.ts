@@ -1,7 +1,9 @@
 import type { BusEvent } from "../contract/events.ts";
 import type { AgentId, Delivery, LeaseId } from "../contract/messages.ts";
-import type { Bus, Scope } from "../contract/operations.ts";
+import type { Scope } from "../contract/operation.ts";
+import type { Bus } from "../contract/operations.ts";
 import type { StoreStatus } from "./ports.ts";
+import type { RateReport } from "./rate-report.ts";
 
 /** Who is asking. */
 export type Caller = {
@@ -17,7 +19,14 @@ export type Caller = {
 };
 
 /** One call: who asks, and the signal that says that nobody waits for the answer any more. */
-export type Call = { readonly caller: Caller; readonly signal?: AbortSignal };
+export type Call = {
+  readonly caller: Caller;
+  readonly signal?: AbortSignal;
+  /** Hears how the caller's token stands once the call was counted, where its calls are. */
+  readonly onRate?: (report: RateReport) => void;
+  /** Hears of a call that is refused for coming too soon, and whose refusal is held back until `refusal` rejects. */
+  readonly onHeld?: (refusal: Promise<never>) => void;
+};
 
 /** Pushed mail for one subscriber; closing it gives its leases back at once. */
 export type Subscription = AsyncDisposable & {

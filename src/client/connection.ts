@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
 import { BusError } from "../contract/errors.ts";
 import type { AnswerFrame, ServerFrame } from "../contract/stream.ts";
 import { createLink, type LinkOptions } from "./link.ts";
@@ -10,6 +11,7 @@ import {
   failOverdue,
   failUnreachable,
   type Pending,
+  postpone,
   type Request,
   type RequestOptions,
   settle,
@@ -52,6 +54,7 @@ export function createConnection(options: ConnectionOptions, listener: Connectio
   const { url } = options;
   const pending: Pending = { ...options, requests: new Map(), lastId: 0 };
   const pulse = createPulse(options.clock);
+  const receiving: Receiving = { pending, listener, random: options.random, transmit };
   let lastReason = "not connected yet";
   let closed = false;
   let ticking: ReturnType<typeof setInterval> | undefined;
@@ -63,7 +66,7 @@ export function createConnection(options: ConnectionOptions, listener: Connectio
     },
     received(text) {
       pulse.heard();
-      receive(pending, listener, text);
+      receive(receiving, text);
     },
     closed({ reason, code, refusal }, wasOpen) {
       lastReason = reason;
@@ -77,8 +80,9 @@ export function createConnection(options: ConnectionOptions, listener: Connectio
   });
 
   function transmit(request: Request): void {
-    request.sent = true;
-    link.open()?.send(request.frame);
+    const socket = link.open();
+    request.sent = socket !== undefined;
+    socket?.send(request.frame);
   }
 
   async function request(op: Request["op"], input: object, how: RequestOptions): Promise<unknown> {
@@ -153,8 +157,24 @@ function createPulse(clock: Clock) {
   };
 }
 
-function receive(pending: Pending, listener: ConnectionListener, text: string): void {
+type Receiving = {
+  readonly pending: Pending;
+  readonly listener: ConnectionListener;
+  readonly random: Random;
+  readonly transmit: (request: Request) => void;
+};
+
+function receive({ pending, listener, random, transmit }: Receiving, text: string): void {
   const frame = JSON.parse(text) as ServerFrame;
-  if (!("ok" in frame)) listener.pushed(frame);
+  if (!("ok" in frame)) {
+    listener.pushed(frame);
+    return;
+  }
+  /** Not what a new connection has sent meanwhile, or what nobody waits for any more. */
+  const sendAgain = (request: Request) => {
+    if (!request.sent && pending.requests.has(request.id)) transmit(request);
+  };
+  const postponed = postpone(pending, frame, random);
+  if (postponed) setTimeout(sendAgain, postponed.wait_ms, postponed.request);
   else if (!settle(pending, frame) && !frame.ok) listener.ended?.(toBusError(frame.error));
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
 import { describeDuration } from "../base/time.ts";
 import { BusError, type ErrorCode } from "../contract/errors.ts";
 import type { OperationName } from "../contract/routes.ts";
@@ -27,6 +28,8 @@ export type Request = {
   /** When it fails unless there is a connection. */
   gives_up_ms: number;
   sent: boolean;
+  /** How often the server refused it for coming too soon. */
+  refusals: number;
   /** Nobody waits for the answer any more; kept for the sake of `how.late`. */
   abandoned: boolean;
   readonly resolve: (output: unknown) => void;
@@ -67,6 +70,7 @@ export function addRequest(
     times_out_ms: how.patient ? Number.POSITIVE_INFINITY : now + (how.timeout_ms ?? request_timeout_ms),
     gives_up_ms: how.patient ? Number.POSITIVE_INFINITY : now + connect_timeout_ms,
     sent: false,
+    refusals: 0,
     abandoned: false,
     resolve,
     reject,
@@ -104,6 +108,30 @@ export function settle({ requests }: Pending, frame: AnswerFrame): boolean {
   else if (request.abandoned) request.how.late?.(frame.output);
   else request.resolve(frame.output);
   return true;
+}
+
+/** Longest wait before the second sending of a request that came too soon, should the server name none; doubles up to the next. */
+const postpone_base_ms = 10;
+const postpone_max_ms = 2_000;
+
+/**
+ * A request that the server refused for coming too soon waits to be sent again, which is safe since nothing was done.
+ *
+ * @returns The request, and for how long it should wait; undefined where it has no time left or nobody waits for it.
+ */
+export function postpone(
+  { requests, clock }: Pending,
+  frame: AnswerFrame,
+  random: Random,
+): { readonly request: Request; readonly wait_ms: number } | undefined {
+  const request = requests.get(frame.id);
+  if (frame.ok || frame.error.code !== "rate_limited" || !request || request.abandoned) return undefined;
+  const ceiling_ms = Math.min(postpone_max_ms, postpone_base_ms * 2 ** Math.min(request.refusals, 16));
+  const wait_ms = (frame.error.retry_after_ms ?? 0) + random() * ceiling_ms;
+  if (clock.elapsed() + wait_ms >= request.times_out_ms) return undefined;
+  request.refusals += 1;
+  request.sent = false;
+  return { request, wait_ms };
 }
 
 /** The connection is gone: what may be sent again waits for the next one, the rest fails. */

@@ -44,7 +44,8 @@ export type RemoteBus = {
 
 /**
  * The bus across the network. One connection, made when first needed and again whenever it was lost; requests are
- * pipelined. What was sent and not answered is sent again if that can do no harm: messages get their ids here, so that a
+ * pipelined. What the server refuses for coming too soon (`rate_limited`) waits and is sent again, and so may be overtaken by what
+ * was sent after it. What was sent and not answered is sent again if that can do no harm: messages get their ids here, so that a
  * second sending of the same one changes nothing.
  */
 export type Client = RemoteBus &

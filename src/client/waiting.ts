@@ -11,6 +11,7 @@ const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "storage_full",
   "lease_limit",
   "inbox_full",
+  "rate_limited",
 ]);
 
 /** Whether the same request may succeed later. */

@@ -29,6 +29,7 @@ export const errorStatus = {
   body_too_large: 413,
   inbox_full: 429,
   lease_limit: 429,
+  rate_limited: 429,
   internal: 500,
   content_damaged: 500,
   unavailable: 503,

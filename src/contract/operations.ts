@@ -1,4 +1,4 @@
-import { type Static, type TSchema, Type } from "typebox";
+import { type Static, Type } from "typebox";
 import { Agent, AgentRegistration, Health, Heartbeat } from "./agents.ts";
 import { Conversation, ConversationStatus, NewConversation } from "./conversations.ts";
 import { errorStatus } from "./errors.ts";
@@ -24,39 +24,9 @@ import {
   Timestamp,
   TracedMessage,
 } from "./messages.ts";
+import type { Operation } from "./operation.ts";
 import type { OperationName } from "./routes.ts";
-import { IssuedToken, KeyId, NewToken, TokenInfo, type TokenScope } from "./tokens.ts";
-
-/** Who may call an operation; `open` needs no token. */
-export type Scope = "open" | TokenScope;
-
-/**
- * Whose object it touches, where a caller may act only as one agent: the agent that `agent_id` names; who a message is from;
- * a lease, message or conversation of its own; lists filtered to its own; or what is not for single agents (`hive`) or for
- * everyone (`nothing`).
- */
-export type Touches =
-  | "agent"
-  | "sender"
-  | "lease"
-  | "message"
-  | "messages"
-  | "conversation"
-  | "conversations"
-  | "hive"
-  | "nothing";
-
-export type Operation = {
-  /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
-  readonly summary: string;
-  /** Who may call it besides `admin`; `agent` only for what is its own. */
-  readonly scopes: readonly Scope[];
-  readonly touches: Touches;
-  readonly input: TSchema;
-  readonly output: TSchema;
-  /** HTTP status of success. */
-  readonly status?: 200 | 201;
-};
+import { IssuedToken, KeyId, NewToken, TokenInfo } from "./tokens.ts";
 
 const strict = { additionalProperties: false } as const;
 const Limit = Type.Optional(Type.Integer({ minimum: 1, maximum: limits.page, default: limits.default_page }));
@@ -110,6 +80,7 @@ export const operations = {
     summary: "Send a message to an agent, a group, any agent with a capability, or everyone.",
     scopes: ["agent", "operate"],
     touches: "sender",
+    rate_class: "send",
     input: NewMessage,
     output: Message,
     status: 201,
@@ -118,6 +89,7 @@ export const operations = {
     summary: "Send many messages in one request; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
     touches: "sender",
+    rate_class: "send",
     input: Type.Object({ messages: Type.Array(NewMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object(
       {
@@ -135,6 +107,7 @@ export const operations = {
     summary: "Store history that another path has already delivered; it is never delivered again.",
     scopes: ["operate"],
     touches: "hive",
+    rate_class: "send",
     input: Type.Object({ messages: Type.Array(ImportedMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object({ imported: Type.Integer(), already_present: Type.Integer() }, strict),
   },
@@ -142,6 +115,7 @@ export const operations = {
     summary: "Lease the next messages of an inbox, waiting for one if asked; unacknowledged ones come back.",
     scopes: ["agent", "operate"],
     touches: "agent",
+    rate_class: "read",
     input: Type.Object(
       {
         agent_id: AgentId,
@@ -159,6 +133,7 @@ export const operations = {
     summary: "Acknowledge many leased messages; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
     touches: "lease",
+    rate_class: "finish",
     input: Type.Object(
       {
         acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
@@ -188,6 +163,7 @@ export const operations = {
     summary: "Say that a leased message was handled, so that it is not delivered again.",
     scopes: ["agent", "operate"],
     touches: "lease",
+    rate_class: "finish",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict),
     output: Acknowledged,
   },
@@ -195,6 +171,7 @@ export const operations = {
     summary: "Give a leased message back: it is tried again later, or becomes a dead letter after the last attempt.",
     scopes: ["agent", "operate"],
     touches: "lease",
+    rate_class: "finish",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -210,6 +187,7 @@ export const operations = {
     summary: "Keep a leased message for `lease_ms` more, from now.",
     scopes: ["agent", "operate"],
     touches: "lease",
+    rate_class: "finish",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId, lease_ms: LeaseMs }, strict),
     output: DeliveryStatus,
   },
@@ -217,6 +195,7 @@ export const operations = {
     summary: "Note in the ledger that a leased message was put before the agent (injected) or taken up by it (seen).",
     scopes: ["agent", "operate"],
     touches: "lease",
+    rate_class: "finish",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -232,6 +211,7 @@ export const operations = {
     summary: "Show a message, how each delivery of it stands, and everything that happened to it.",
     scopes: ["agent", "observe", "operate"],
     touches: "message",
+    rate_class: "read",
     input: Type.Object({ message_id: MessageId }, strict),
     output: TracedMessage,
   },
@@ -239,6 +219,7 @@ export const operations = {
     summary: "Search the history by participants, conversation, type, priority, state, time, metadata and words.",
     scopes: ["agent", "observe", "operate"],
     touches: "messages",
+    rate_class: "read",
     input: SearchQuery,
     output: Type.Object({ messages: Type.Array(Message), next_cursor: Type.Optional(Cursor) }, strict),
   },
@@ -246,6 +227,7 @@ export const operations = {
     summary: "Open a conversation between participants.",
     scopes: ["agent", "operate"],
     touches: "conversation",
+    rate_class: "manage",
     input: NewConversation,
     output: Conversation,
     status: 201,
@@ -254,6 +236,7 @@ export const operations = {
     summary: "List conversations, the latest activity first.",
     scopes: ["agent", "observe", "operate"],
     touches: "conversations",
+    rate_class: "read",
     input: Type.Object(
       {
         participant: Type.Optional(AgentId),
@@ -269,6 +252,7 @@ export const operations = {
     summary: "Show a conversation.",
     scopes: ["agent", "observe", "operate"],
     touches: "conversation",
+    rate_class: "read",
     input: Type.Object({ conversation_id: ConversationId }, strict),
     output: Conversation,
   },
@@ -276,6 +260,7 @@ export const operations = {
     summary: "Archive, close or reopen a conversation.",
     scopes: ["agent", "operate"],
     touches: "conversation",
+    rate_class: "manage",
     input: Type.Object({ conversation_id: ConversationId, status: ConversationStatus }, strict),
     output: Conversation,
   },
@@ -283,6 +268,7 @@ export const operations = {
     summary: "Show how many messages wait for an agent, in which state, and why they are not delivered.",
     scopes: ["agent", "observe", "operate"],
     touches: "agent",
+    rate_class: "read",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Inbox,
   },
@@ -290,6 +276,7 @@ export const operations = {
     summary: "List the messages that were given up, the latest first, with the reason.",
     scopes: ["agent", "observe", "operate"],
     touches: "messages",
+    rate_class: "read",
     input: Type.Object({ agent_id: Type.Optional(AgentId), limit: Limit, cursor: Type.Optional(Cursor) }, strict),
     output: Type.Object({ dead_letters: Type.Array(DeadLetter), next_cursor: Type.Optional(Cursor) }, strict),
   },
@@ -297,6 +284,7 @@ export const operations = {
     summary: "Put dead or held messages back into their inboxes: those named, those of an agent, or all.",
     scopes: ["operate"],
     touches: "hive",
+    rate_class: "manage",
     input: Type.Object(
       {
         agent_id: Type.Optional(AgentId),
@@ -310,6 +298,7 @@ export const operations = {
     summary: "Register an agent, or replace what is known of it; its inbox is kept.",
     scopes: ["agent", "operate"],
     touches: "agent",
+    rate_class: "manage",
     input: AgentRegistration,
     output: Agent,
   },
@@ -317,6 +306,7 @@ export const operations = {
     summary: "List agents, optionally those with a capability, of a group, or in some health.",
     scopes: ["agent", "observe", "operate"],
     touches: "nothing",
+    rate_class: "read",
     input: Type.Object(
       { capability: Type.Optional(Name), group: Type.Optional(Name), health: Type.Optional(Health) },
       strict,
@@ -327,6 +317,7 @@ export const operations = {
     summary: "Show an agent.",
     scopes: ["agent", "observe", "operate"],
     touches: "nothing",
+    rate_class: "read",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Agent,
   },
@@ -334,6 +325,7 @@ export const operations = {
     summary: "Remove an agent; what still waits for it becomes dead letters, and the senders are told.",
     scopes: ["operate"],
     touches: "hive",
+    rate_class: "manage",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Type.Object({ removed: Type.Literal(true), dead: Type.Integer() }, strict),
   },
@@ -341,6 +333,7 @@ export const operations = {
     summary: "Say that an agent is alive, and how it is doing.",
     scopes: ["agent", "operate"],
     touches: "agent",
+    rate_class: "manage",
     input: Heartbeat,
     output: Agent,
   },
@@ -348,6 +341,7 @@ export const operations = {
     summary: "Make a token; its secret is shown this once.",
     scopes: ["admin"],
     touches: "hive",
+    rate_class: "manage",
     input: NewToken,
     output: IssuedToken,
     status: 201,
@@ -356,6 +350,7 @@ export const operations = {
     summary: "List the tokens of this hive, the newest first, with their last use; never their secrets.",
     scopes: ["admin"],
     touches: "hive",
+    rate_class: "read",
     input: Type.Object({ agent_id: Type.Optional(AgentId) }, strict),
     output: Type.Object({ tokens: Type.Array(TokenInfo) }, strict),
   },
@@ -363,6 +358,7 @@ export const operations = {
     summary: "Make a token void at once, and close every connection that was opened with it.",
     scopes: ["admin"],
     touches: "hive",
+    rate_class: "manage",
     input: Type.Object({ key_id: KeyId }, strict),
     output: TokenInfo,
   },
@@ -370,6 +366,7 @@ export const operations = {
     summary: "Say whether the server works; with a token, in detail.",
     scopes: ["open"],
     touches: "nothing",
+    rate_class: "read",
     input: Type.Object({}, strict),
     output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
   },

@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingMessage } from "node:http";
+import type { Lockout } from "../app/lockout.ts";
 import type { Caller } from "../app/mailroom.ts";
 import { BusError } from "../contract/errors.ts";
 
@@ -6,27 +7,49 @@ import { BusError } from "../contract/errors.ts";
 export type Authenticate = (token: string) => Caller | undefined;
 
 /** Who may ask for what is open to all. */
-export const anyone: Caller = { actor: "anyone", scopes: ["open"] };
+const anyone: Caller = { actor: "anyone", scopes: ["open"] };
 
-/** The caller whose bearer token this is. @throws BusError `unauthenticated` */
-export function requireCaller(authenticate: Authenticate, headers: IncomingHttpHeaders): Caller {
-  const { authorization } = headers;
-  if (authorization === undefined) {
-    throw new BusError("unauthenticated", "no token: send the header Authorization: Bearer <token>");
-  }
-  const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-  if (token === undefined) {
-    throw new BusError("unauthenticated", "the Authorization header is not of the form: Bearer <token>");
-  }
-  const caller = authenticate(token);
-  if (!caller)
-    throw new BusError("unauthenticated", "this token is not valid here; is it from another hive, or revoked?");
-  return caller;
-}
+/** What a request shows of itself before it is let in. */
+export type Visitor = Pick<IncomingMessage, "headers" | "socket">;
 
-/** The caller, or `anyone` where no token is sent; a wrong token is an error all the same. */
-export function callerOrAnyone(authenticate: Authenticate, headers: IncomingHttpHeaders): Caller {
-  return headers.authorization === undefined ? anyone : requireCaller(authenticate, headers);
+/** Lets callers in by their tokens, on every transport; counts those who try wrong ones. */
+export type Doorkeeper = {
+  /**
+   * The caller whose bearer token this is.
+   *
+   * @throws BusError `unauthenticated`; `rate_limited` where too many wrong tokens came from that address.
+   */
+  requireCaller(visitor: Visitor): Caller;
+  /** The caller, or `anyone` where no token is sent; a wrong token is an error all the same. */
+  callerOrAnyone(visitor: Visitor): Caller;
+  /** What to answer whoever showed something that lets nobody in. */
+  turnAway(visitor: Visitor, why: string): BusError;
+};
+
+export function createDoorkeeper(authenticate: Authenticate, lockout: Lockout): Doorkeeper {
+  const turnAway = ({ socket }: Visitor, why: string) =>
+    lockout.judge(new BusError("unauthenticated", why), socket.remoteAddress);
+
+  const requireCaller = (visitor: Visitor): Caller => {
+    const { authorization } = visitor.headers;
+    // No guess, so it counts for none.
+    if (authorization === undefined) {
+      throw new BusError("unauthenticated", "no token: send the header Authorization: Bearer <token>");
+    }
+    const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
+    if (token === undefined) {
+      throw turnAway(visitor, "the Authorization header is not of the form: Bearer <token>");
+    }
+    const caller = authenticate(token);
+    if (!caller) throw turnAway(visitor, "this token is not valid here; is it from another hive, or revoked?");
+    return caller;
+  };
+
+  return {
+    requireCaller,
+    callerOrAnyone: (visitor) => (visitor.headers.authorization === undefined ? anyone : requireCaller(visitor)),
+    turnAway,
+  };
 }
 
 /** @throws BusError `forbidden` for an agent's own token: what lies behind this tells of everybody. */

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
-import type { Caller } from "../app/mailroom.ts";
+import type { Call, Caller } from "../app/mailroom.ts";
 import { createConnectionMail } from "./connection-mail.ts";
 import { createFrameWriter } from "./frame-writer.ts";
 import { createLoad } from "./load.ts";
@@ -84,7 +84,15 @@ function createLive(ws: WebSocket, socket: Duplex, caller: Caller, office: Strea
     readOn(live);
   };
   const writer = createFrameWriter(socket, onRoom, () => ws.readyState === ws.OPEN);
-  const waitingCall = { caller, signal: gone.signal };
+  const load = createLoad(() => readOn(live));
+  const call: Call = {
+    caller,
+    onHeld: (refusal) => {
+      load.hold();
+      refusal.catch(load.letGo);
+    },
+  };
+  const waitingCall = { ...call, signal: gone.signal };
   const outbound = createOutbound({
     writer,
     isBehind: () => writer.waiting_bytes > behind_bytes,
@@ -100,9 +108,9 @@ function createLive(ws: WebSocket, socket: Duplex, caller: Caller, office: Strea
     mail,
     gone,
     waitingCall,
-    call: { caller },
+    call,
     leases: createOpenLeases(office.clock.now),
-    load: createLoad(() => readOn(live)),
+    load,
     stopping: false,
     heard: true,
     missed: 0,
@@ -125,10 +133,13 @@ function receive(live: Live, bytes: Buffer, isBinary: boolean): void {
 function refuse(live: Live, { id, refused, unreadable }: RefusedFrame): void {
   live.writer.send(JSON.stringify({ id, ok: false, error: { code: "invalid_input", message: refused } }));
   live.office.metrics.observe("unknown", "invalid_input", 0);
+  // Nonsense counts like any request; that is told by not reading on, since it is answered already.
+  live.office.rates.admit("unknown", undefined, live.call)?.catch(() => readOn(live));
   if (unreadable) close(live, closeCode.not_json, "frames are JSON");
 }
 
 function isOverloaded({ writer, load }: Live): boolean {
+  if (load.held > 0) return true;
   return writer.waiting_bytes > behind_bytes || load.count > most_in_flight || load.bytes > most_in_flight_bytes;
 }
 

@@ -7,7 +7,7 @@ import { BusError, type ErrorCode, errorStatus } from "../contract/errors.ts";
 import type { OperationName } from "../contract/routes.ts";
 import type { Metrics } from "./metrics.ts";
 import { parseJsonBytes, requireWellFormed } from "./parse-json.ts";
-import { HttpError, isExpected, type Problem, problemType, retryAfter, toProblem } from "./problem.ts";
+import { HttpError, isExpected, type Problem, problemHeaders, problemType, toProblem } from "./problem.ts";
 import type { Timing } from "./timing.ts";
 
 export type HttpOptions = {
@@ -149,17 +149,8 @@ function answerError(
 
 function sendProblem(reply: FastifyReply, error: unknown, problem: Problem): FastifyReply {
   if (error instanceof HttpError) reply.headers(error.headers);
-  reply.headers(headersOf(problem));
+  reply.headers(problemHeaders(problem));
   return reply.code(problem.status).header("content-type", problemType).send(JSON.stringify(problem));
-}
-
-/** The headers by which HTTP itself speaks of a problem. */
-function headersOf(problem: Problem): Record<string, string> {
-  const headers: Record<string, string> = {};
-  const seconds = retryAfter(problem);
-  if (seconds !== undefined) headers["retry-after"] = seconds;
-  if (problem.status === 401) headers["www-authenticate"] = 'Bearer realm="hivepost"';
-  return headers;
 }
 
 function acceptJson(app: FastifyInstance): void {

@@ -4,6 +4,10 @@ export type Load = {
   readonly bytes: number;
   begin(bytes: number): void;
   end(bytes: number): void;
+  /** Requests whose refusal is held back; as long as there are any, no more should be read. */
+  readonly held: number;
+  hold(): void;
+  letGo(): void;
   /** Resolves as soon as nothing is under way. */
   idle(): Promise<void>;
 };
@@ -12,6 +16,7 @@ export type Load = {
 export function createLoad(onRelief: () => void = () => undefined): Load {
   let count = 0;
   let bytes = 0;
+  let held = 0;
   let whenIdle: (() => void)[] = [];
   return {
     get count() {
@@ -31,6 +36,16 @@ export function createLoad(onRelief: () => void = () => undefined): Load {
       if (count > 0) return;
       for (const resolve of whenIdle) resolve();
       whenIdle = [];
+    },
+    get held() {
+      return held;
+    },
+    hold() {
+      held += 1;
+    },
+    letGo() {
+      held -= 1;
+      onRelief();
     },
     idle() {
       if (count === 0) return Promise.resolve();

@@ -1,15 +1,19 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Call, Caller, Mailroom } from "../app/mailroom.ts";
+import type { Caller, Mailroom } from "../app/mailroom.ts";
+import type { RateLimits } from "../app/rate-limits.ts";
+import type { RateReport } from "../app/rate-report.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { BusError } from "../contract/errors.ts";
 import type { OperationName } from "../contract/routes.ts";
-import { checkInput } from "./check-input.ts";
 import { callerOf, setCaller } from "./http.ts";
+import { performOperation } from "./perform-operation.ts";
 import { isExpected, toStreamError } from "./problem.ts";
+import { rateHeaders } from "./rate-headers.ts";
 
 type McpOptions = {
   readonly mailroom: Mailroom;
+  readonly rates: RateLimits;
   readonly config: Config;
   readonly log: Log;
   readonly version: string;
@@ -20,7 +24,7 @@ type McpOptions = {
 /** `POST /mcp`: streamable HTTP without sessions, one JSON answer per request; who calls is known by the token. */
 export function addMcp(
   app: FastifyInstance,
-  { mailroom, config, log, version, authenticate, stopping }: McpOptions,
+  { mailroom, rates, config, log, version, authenticate, stopping }: McpOptions,
 ): void {
   app.route({
     method: "POST",
@@ -34,10 +38,9 @@ export function addMcp(
       const caller = callerOf(request);
       const { id: request_id } = request;
       const perform = async (name: OperationName, input: unknown, signal: AbortSignal) => {
-        checkInput(name, input);
-        // The validator has just proved that `input` fits; TypeScript cannot follow that across the table.
-        const operation = mailroom[name] as (input: unknown, call: Call) => Promise<unknown>;
-        return operation(input, { caller, signal: AbortSignal.any([signal, stopping]) });
+        const onRate = (report: RateReport) => void reply.headers(rateHeaders(report));
+        const call = { caller, onRate, signal: AbortSignal.any([signal, stopping]) };
+        return performOperation({ mailroom, rates }, name, input, call);
       };
       const { createMcpServer, WebStandardStreamableHTTPServerTransport } = await loadMcp();
       const server = createMcpServer((...call) => perform(...call).catch(toExpected(request_id, log)), version);

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { StoreStatus } from "../app/ports.ts";
+import type { LimitedClass } from "../app/rate-report.ts";
 import type { ErrorCode } from "../contract/errors.ts";
 import { priorities } from "../contract/messages.ts";
 
@@ -7,6 +8,10 @@ import { priorities } from "../contract/messages.ts";
 export type Metrics = {
   /** @param code `ok`, or the code of the error that was answered. */
   observe(operation: string, code: ErrorCode | "ok", ms: number): void;
+  /** A request was refused because its token had asked for too much. */
+  limited(rate_class: LimitedClass): void;
+  /** A wrong token or ticket was refused because too many had come from its address. */
+  lockedOut(): void;
   readonly contentType: string;
   render(): Promise<string>;
 };
@@ -48,6 +53,7 @@ export function createMetrics(sources: Sources): Metrics {
     buckets: latency_ms,
     registers,
   });
+  const refused = refusalMetrics(registry);
   const store = storeMetrics(registry);
   const server = serverMetrics(registry, sources);
 
@@ -56,12 +62,32 @@ export function createMetrics(sources: Sources): Metrics {
       requests.inc({ operation, code });
       latency.observe({ operation }, ms);
     },
+    ...refused,
     contentType: registry.contentType,
     async render() {
       store(await sources.status());
       server();
       return registry.metrics();
     },
+  };
+}
+
+function refusalMetrics(registry: Registry): Pick<Metrics, "limited" | "lockedOut"> {
+  const registers = [registry];
+  const limited = new Counter({
+    name: "hivepost_rate_limited_total",
+    help: "Requests refused because their token had asked for too much, by class.",
+    labelNames: ["class"],
+    registers,
+  });
+  const lockedOut = new Counter({
+    name: "hivepost_locked_out_total",
+    help: "Wrong tokens and tickets refused because too many had come from their address.",
+    registers,
+  });
+  return {
+    limited: (rate_class) => limited.inc({ class: rate_class }),
+    lockedOut: () => lockedOut.inc(),
   };
 }
 

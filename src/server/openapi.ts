@@ -1,5 +1,6 @@
 import { type ErrorCode, errorStatus } from "../contract/errors.ts";
-import { type Operation, operations } from "../contract/operations.ts";
+import type { Operation } from "../contract/operation.ts";
+import { operations } from "../contract/operations.ts";
 import { type OperationName, operationNames, splitRoute } from "../contract/routes.ts";
 import { ticketPath } from "../contract/stream.ts";
 import { examples } from "./examples.ts";

@@ -57,8 +57,17 @@ export function toStreamError(error: unknown, request_id: string): StreamError {
   return { code, message, ...(retry_after_ms !== undefined && { retry_after_ms }) };
 }
 
+/** The headers by which HTTP itself speaks of a problem. */
+export function problemHeaders(problem: Problem): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const seconds = retryAfter(problem);
+  if (seconds !== undefined) headers["retry-after"] = seconds;
+  if (problem.status === 401) headers["www-authenticate"] = 'Bearer realm="hivepost"';
+  return headers;
+}
+
 /** `Retry-After` is in whole seconds; rounding up keeps the promise. */
-export function retryAfter(problem: Problem): string | undefined {
+function retryAfter(problem: Problem): string | undefined {
   return problem.retry_after_ms === undefined
     ? undefined
     : String(Math.max(1, Math.ceil(problem.retry_after_ms / 1_000)));

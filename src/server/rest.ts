@@ -1,18 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Call, Caller, Mailroom } from "../app/mailroom.ts";
+import type { RateLimits } from "../app/rate-limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { BusError } from "../contract/errors.ts";
 import type { Delivery, Message } from "../contract/messages.ts";
-import { operations } from "../contract/operations.ts";
+import { type Output, operations } from "../contract/operations.ts";
 import { type OperationName, operationNames, splitRoute } from "../contract/routes.ts";
-import { checkInput } from "./check-input.ts";
 import { callerOf, type RouteConfig, setCaller } from "./http.ts";
 import { outputText } from "./json-text.ts";
+import { performOperation } from "./perform-operation.ts";
 import { type QueryReader, queryReader } from "./query.ts";
+import { rateHeaders } from "./rate-headers.ts";
 
 export type RestOptions = {
   readonly mailroom: Mailroom;
+  readonly rates: RateLimits;
   readonly config: Config;
   /** Who sends a request, by its token; `open` operations need none. */
   readonly authenticate: (request: FastifyRequest, name: OperationName) => Caller;
@@ -44,7 +47,6 @@ export function addRoutes(app: FastifyInstance, options: RestOptions): void {
       },
       handler: async (request, reply) => {
         const input = readInput(name, request, readQuery);
-        checkInput(name, input);
         const output = await operate(name, input, { request, reply, options });
         if (name === "sendMessage") reply.header("location", `/messages/${(output as Message).id}`);
         return reply.code(status).header("content-type", jsonType).send(outputText(name, output));
@@ -60,15 +62,16 @@ export function toFastifyPath(template: string): string {
 type Exchange = { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly options: RestOptions };
 
 async function operate(name: OperationName, input: unknown, { request, reply, options }: Exchange): Promise<unknown> {
-  const { mailroom, stopping } = options;
-  const caller = callerOf(request);
+  const { stopping } = options;
   if (stopping.aborted) {
     throw new BusError("unavailable", "the server is stopping; try again in a moment", { retry_after_ms: 1_000 });
   }
   if (name === "claimMessages") return claim(input, { request, reply, options });
-  // The validator has just proved that `input` fits; TypeScript cannot follow that across the table.
-  const operation = mailroom[name] as (input: unknown, call: Call) => Promise<unknown>;
-  return operation(input, { caller });
+  return performOperation(options, name, input, callOf(request, reply));
+}
+
+function callOf(request: FastifyRequest, reply: FastifyReply): Call {
+  return { caller: callerOf(request), onRate: (report) => void reply.headers(rateHeaders(report)) };
 }
 
 /** A claim may wait, and whoever asked may go away meanwhile: then the mail is for others, at once. */
@@ -85,8 +88,8 @@ async function claim(input: unknown, { request, reply, options }: Exchange): Pro
     });
   });
   const signal = AbortSignal.any([gone.signal, stopping]);
-  const output = await mailroom.claimMessages(input as never, { caller: callerOf(request), signal });
-  claimed = output.deliveries;
+  const output = await performOperation(options, "claimMessages", input, { ...callOf(request, reply), signal });
+  claimed = (output as Output<"claimMessages">).deliveries;
   if (gone.signal.aborted) await giveBack(mailroom, claimed);
   return output;
 }

@@ -2,14 +2,16 @@ import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { createLockout } from "../app/lockout.ts";
 import type { Caller, Mailroom } from "../app/mailroom.ts";
 import type { StoreStatus } from "../app/ports.ts";
-import { type Clock, systemClock } from "../base/clock.ts";
+import { createRateLimits } from "../app/rate-limits.ts";
+import { type Clock, startRealTimer, systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { operations } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
-import { type Authenticate, callerOrAnyone, requireCaller } from "./authenticate.ts";
+import { type Authenticate, createDoorkeeper } from "./authenticate.ts";
 import { createHttp } from "./http.ts";
 import { addMcp } from "./mcp.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -37,7 +39,7 @@ export type RunningServer = AsyncDisposable & { readonly url: string; readonly p
 
 /** Puts the bus on the network: REST, WebSocket, MCP, metrics and the pages that explain them, on one port. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { mailroom, config, authenticate, log, version, clock = systemClock } = options;
+  const { mailroom, config, log, version, clock = systemClock } = options;
   const timing = { ...patience, ...options.timing };
   const newRequestId = requestIds();
   const guardOrigin = originGuard(config.host);
@@ -49,15 +51,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     subscriptions: () => stream.subscriptions,
     refusedConnections: () => connections.refused,
   });
-  const office = { mailroom, config, clock, log, metrics, newRequestId };
-  const stream: Stream = createStream({ office, authenticate, tickets, guardOrigin, ping_ms: timing.ping_ms });
+  const onLimited = metrics.limited;
+  const rates = createRateLimits({ config, clock, startTimer: startRealTimer, onLimited });
+  const lockout = createLockout({ config, clock, onLockedOut: metrics.lockedOut });
+  const doorkeeper = createDoorkeeper(options.authenticate, lockout);
+  const office = { mailroom, rates, config, clock, log, metrics, newRequestId };
+  const stream: Stream = createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms: timing.ping_ms });
 
   const app = createHttp({ config, log, metrics, timing, newRequestId, guardOrigin, stopping: stopping.signal });
-  const mustCall = (request: FastifyRequest) => requireCaller(authenticate, request.headers);
+  const mustCall = (request: FastifyRequest) => doorkeeper.requireCaller(request.raw);
   const mayCall = (request: FastifyRequest, name: OperationName): Caller =>
-    isOpen(name) ? callerOrAnyone(authenticate, request.headers) : mustCall(request);
-  addRoutes(app, { mailroom, config, log, authenticate: mayCall, stopping: stopping.signal });
-  addMcp(app, { mailroom, config, log, version, authenticate: mustCall, stopping: stopping.signal });
+    isOpen(name) ? doorkeeper.callerOrAnyone(request.raw) : mustCall(request);
+  addRoutes(app, { mailroom, rates, config, log, authenticate: mayCall, stopping: stopping.signal });
+  addMcp(app, { mailroom, rates, config, log, version, authenticate: mustCall, stopping: stopping.signal });
   addPages(app, { authenticate: mustCall, metrics, tickets, version });
   const connections = watchConnections(app.server);
   app.server.on("upgrade", stream.upgrade);

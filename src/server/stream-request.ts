@@ -1,17 +1,18 @@
 import type { Call, Caller, Mailroom } from "../app/mailroom.ts";
+import type { RateLimits } from "../app/rate-limits.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { BusError } from "../contract/errors.ts";
 import { isOperationName, type OperationName } from "../contract/routes.ts";
 import type { StreamOperation } from "../contract/stream.ts";
-import { checkInput } from "./check-input.ts";
 import type { ConnectionMail } from "./connection-mail.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { outputText } from "./json-text.ts";
 import type { Load } from "./load.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OpenLeases } from "./open-leases.ts";
+import { performOperation } from "./perform-operation.ts";
 import { isExpected, toStreamError } from "./problem.ts";
 import type { ReceivedFrame } from "./request-frame.ts";
 import { checkStreamInput, isStreamOperation } from "./stream-input.ts";
@@ -19,6 +20,7 @@ import { checkStreamInput, isStreamOperation } from "./stream-input.ts";
 /** What every connection of a server shares. */
 export type StreamOffice = {
   readonly mailroom: Mailroom;
+  readonly rates: RateLimits;
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
@@ -55,7 +57,7 @@ export function serveRequest(link: Link, frame: ReceivedFrame, size_bytes: numbe
 
 async function perform(link: Link, request: Request): Promise<void> {
   const { op, input, size_bytes } = request;
-  const { mailroom, config } = link.office;
+  const { rates, config } = link.office;
   if (link.stopping) {
     if (op === "health") return answer(link, request, '{"status":"stopping"}');
     throw new BusError("unavailable", "the server is stopping; connect again in a moment", { retry_after_ms: 1_000 });
@@ -63,18 +65,17 @@ async function perform(link: Link, request: Request): Promise<void> {
   requireSize(op, size_bytes, config);
   if (isStreamOperation(op)) return performOnStream(link, request, op);
   if (!isOperationName(op)) {
+    await rates.admit(op, input, link.call);
     throw new BusError("operation_not_found", `there is no operation ${JSON.stringify(op.slice(0, 60))}`);
   }
-  checkInput(op, input);
-  // The validator has just proved that `input` fits; TypeScript cannot follow that across the table.
-  const operation = mailroom[op] as (input: unknown, call: Call) => Promise<unknown>;
-  const output = await operation(input, op === "claimMessages" ? link.waitingCall : link.call);
+  const output = await performOperation(link.office, op, input, op === "claimMessages" ? link.waitingCall : link.call);
   link.leases.note(op, input, output);
   answer(link, request, outputText(op, output));
 }
 
-function performOnStream(link: Link, request: Request, op: StreamOperation): Promise<void> {
+async function performOnStream(link: Link, request: Request, op: StreamOperation): Promise<void> {
   const { input } = request;
+  await link.office.rates.admit(op, input, link.call);
   checkStreamInput(op, input);
   const operation = link.mail[op] as (input: unknown, reply: object) => Promise<void>;
   return operation(input, {

@@ -4,9 +4,9 @@ import { WebSocketServer } from "ws";
 import type { Caller } from "../app/mailroom.ts";
 import { BusError } from "../contract/errors.ts";
 import { streamPath, streamProtocol } from "../contract/stream.ts";
-import { type Authenticate, requireCaller } from "./authenticate.ts";
+import type { Doorkeeper } from "./authenticate.ts";
 import { type Connection, openConnection } from "./connection.ts";
-import { HttpError, problemType, toProblem } from "./problem.ts";
+import { HttpError, problemHeaders, problemType, toProblem } from "./problem.ts";
 import type { StreamOffice } from "./stream-request.ts";
 import type { TicketOffice } from "./tickets.ts";
 
@@ -23,7 +23,7 @@ export type Stream = {
 
 export type StreamOptions = {
   readonly office: StreamOffice;
-  readonly authenticate: Authenticate;
+  readonly doorkeeper: Doorkeeper;
   readonly tickets: TicketOffice;
   readonly guardOrigin: (headers: IncomingMessage["headers"]) => void;
   /** How often a silent connection is asked whether it is there. */
@@ -31,7 +31,7 @@ export type StreamOptions = {
 };
 
 /** `GET /stream`: admits WebSockets that speak our protocol and show a token or a ticket. */
-export function createStream({ office, authenticate, tickets, guardOrigin, ping_ms }: StreamOptions): Stream {
+export function createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms }: StreamOptions): Stream {
   const open = new Set<Connection>();
   let stopping = false;
   const webSockets = new WebSocketServer({
@@ -58,12 +58,12 @@ export function createStream({ office, authenticate, tickets, guardOrigin, ping_
     return callerOf(request, searchParams);
   };
 
-  const callerOf = ({ headers }: IncomingMessage, query: URLSearchParams): Caller => {
+  const callerOf = (request: IncomingMessage, query: URLSearchParams): Caller => {
     const ticket = query.get("ticket");
-    if (ticket === null) return requireCaller(authenticate, headers);
+    if (ticket === null) return doorkeeper.requireCaller(request);
     const caller = tickets.redeem(ticket);
     if (caller) return caller;
-    throw new BusError("unauthenticated", "this ticket was used, is older than 30 s, or never was; ask for a new one");
+    throw doorkeeper.turnAway(request, "this ticket was used, is older than 30 s, or never was; ask for a new one");
   };
 
   return {
@@ -127,7 +127,7 @@ function refuse(socket: Duplex, error: unknown, { log, newRequestId, metrics }: 
     `Content-Type: ${problemType}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     "Connection: close",
-    ...(problem.status === 401 ? ["WWW-Authenticate: Bearer"] : []),
+    ...Object.entries(problemHeaders(problem)).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
 }

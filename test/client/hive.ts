@@ -1,12 +1,12 @@
 import { openAccess } from "../../src/app/access.ts";
 import { createMailroom } from "../../src/app/bus.ts";
-import type { Mailroom } from "../../src/app/mailroom.ts";
+import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
-import { testConfig } from "../support/fixtures.ts";
+import { ada, testConfig } from "../support/fixtures.ts";
 
 const version = "0.0.0-test";
 
@@ -22,6 +22,13 @@ export type Hive = AsyncDisposable & {
 };
 
 export const token = "hvp_test_token";
+/** Of an agent, so what it may ask is limited. */
+export const limitedToken = "hvp_test_ada";
+
+const callers = new Map<string, Caller>([
+  [token, { actor: "operator", scopes: ["admin"] }],
+  [limitedToken, { actor: "ada", scopes: ["agent"], agent_id: ada, key_id: "key-ada" }],
+]);
 
 export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> {
   const config = testConfig({ port: 0, stop_ms: 500, max_attempts: 1_000, backoff_base_ms: 1, ...overrides });
@@ -47,7 +54,7 @@ export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> 
     startServer({
       mailroom,
       config: { ...config, port },
-      authenticate: (shown) => (shown === token ? { actor: "operator", scopes: ["admin"] } : undefined),
+      authenticate: (shown) => callers.get(shown),
       status: () => store.status(),
       log: silentLog,
       version,

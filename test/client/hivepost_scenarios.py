@@ -64,6 +64,15 @@ async def errors():
             raise AssertionError(f"{url} was taken for a server")
 
 
+async def a_sender_in_a_hurry():
+    # A server that is there is waited for however short the patience with one that is away.
+    async with AgentMessageQueue(connect_timeout=0.05) as queue:
+        started = time.monotonic()
+        sent = await asyncio.gather(*(queue.send_message("ada", "bob", f"message {n}") for n in range(20)))
+        assert len({it["id"] for it in sent}) == 20
+        assert time.monotonic() - started >= 0.7, "15 more than the burst take 750 ms"
+
+
 async def waiting():
     async with AgentMessageQueue() as queue:
         started = time.monotonic()

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { before, describe, it } from "node:test";
 import type { AgentId } from "../../src/contract/messages.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
-import { type Hive, operatorCall, startHive, token } from "./hive.ts";
+import { type Hive, limitedToken, operatorCall, startHive, token } from "./hive.ts";
 import { startWire } from "./wire.ts";
 
 const scenarios = path.join(import.meta.dirname, "hivepost_scenarios.py");
@@ -111,6 +111,17 @@ describe("hivepost.py", {
     });
 
     assert.ok(wire.connections > 3, "the wire was cut while it was in use");
+  });
+
+  it("waits and tries again where it sends faster than it may", async () => {
+    await using hive = await startHive({ sends_per_second: 20, sends_burst: 5 });
+    for (const agent_id of ["ada", "bob"])
+      await hive.mailroom.registerAgent({ agent_id: agent_id as AgentId }, operatorCall);
+    const environment = { HIVEPOST_TOKEN: limitedToken };
+
+    await run("a_sender_in_a_hurry", { url: hive.url, environment });
+
+    assert.equal((await deliveriesOf(hive, "bob")).length, 20);
   });
 
   it("finds its token in a file", async () => {

@@ -3,7 +3,7 @@ import { openAccess } from "../../src/app/access.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import type { StoreStatus } from "../../src/app/ports.ts";
-import { systemClock } from "../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { type Log, silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/contract/errors.ts";
@@ -14,10 +14,15 @@ import { ada, bob, testConfig } from "../support/fixtures.ts";
 
 export const token = "hvp_test_operator";
 export const agentToken = "hvp_test_ada";
+/** Tokens that have a key id, and so are limited. */
+export const limitedToken = "hvp_test_limited_ada";
+export const otherLimitedToken = "hvp_test_limited_bob";
 
 const callers = new Map<string, Caller>([
   [token, { actor: "operator", scopes: ["admin"] }],
   [agentToken, { actor: "ada", scopes: ["agent"], agent_id: ada }],
+  [limitedToken, { actor: "ada", scopes: ["agent"], agent_id: ada, key_id: "key-ada" }],
+  [otherLimitedToken, { actor: "bob", scopes: ["agent"], agent_id: bob, key_id: "key-bob" }],
 ]);
 
 export type TestHive = AsyncDisposable & {
@@ -41,6 +46,8 @@ type Options = {
   readonly config?: Partial<Config>;
   readonly timing?: Partial<Timing>;
   readonly log?: Log;
+  /** Of the server; the bus behind it lives in real time. */
+  readonly clock?: Clock;
   /** Puts something between the server and the bus. */
   readonly wrap?: (mailroom: Mailroom) => Mailroom;
   /** Changes what the store says of itself. */
@@ -52,6 +59,7 @@ export async function startHive({
   config: overrides = {},
   timing,
   log = silentLog,
+  clock: serverClock = systemClock,
   wrap,
   status: restate = (it) => it,
 }: Options = {}): Promise<TestHive> {
@@ -68,7 +76,16 @@ export async function startHive({
   const status = async () => restate(await bus.status());
   const authenticate = (it: string) => callers.get(it);
   const server = opened.use(
-    await startServer({ mailroom, config, authenticate, status, log, version: "1.2.3", ...(timing && { timing }) }),
+    await startServer({
+      mailroom,
+      config,
+      authenticate,
+      status,
+      log,
+      clock: serverClock,
+      version: "1.2.3",
+      ...(timing && { timing }),
+    }),
   );
   const running = opened.move();
   return {

@@ -1,0 +1,42 @@
+import type { TSchema } from "typebox";
+import type { TokenScope } from "./tokens.ts";
+
+/** Who may call an operation; `open` needs no token. */
+export type Scope = "open" | TokenScope;
+
+/**
+ * Whose object it touches, where a caller may act only as one agent: the agent that `agent_id` names; who a message is from;
+ * a lease, message or conversation of its own; lists filtered to its own; or what is not for single agents (`hive`) or for
+ * everyone (`nothing`).
+ */
+export type Touches =
+  | "agent"
+  | "sender"
+  | "lease"
+  | "message"
+  | "messages"
+  | "conversation"
+  | "conversations"
+  | "hive"
+  | "nothing";
+
+/**
+ * What a request is counted as where an agent's requests are limited.
+ *
+ * - `send`: puts messages into inboxes; a batch counts as many. `manage`: changes agents and conversations. `read`: the rest.
+ * - `finish`: ends or keeps a lease, and is never limited: whoever has work in hand must be able to bring it to an end.
+ */
+export type RateClass = "send" | "read" | "manage" | "finish";
+
+export type Operation = {
+  /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
+  readonly summary: string;
+  /** Who may call it besides `admin`; `agent` only for what is its own. */
+  readonly scopes: readonly Scope[];
+  readonly touches: Touches;
+  readonly rate_class: RateClass;
+  readonly input: TSchema;
+  readonly output: TSchema;
+  /** HTTP status of success. */
+  readonly status?: 200 | 201;
+};
