@@ -26,6 +26,7 @@ export const errorStatus = {
   internal: 500,
   unavailable: 503,
   unreachable: 503,
+  certificate_unusable: 503,
   data_dir_in_use: 503,
   database_damaged: 503,
   database_newer: 503,

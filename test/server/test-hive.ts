@@ -9,6 +9,7 @@ import type { ErrorCode } from "../../src/contract/errors.ts";
 import { startServer } from "../../src/server/server.ts";
 import type { Timing } from "../../src/server/timing.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
+import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, bob, testConfig } from "../support/fixtures.ts";
 
 export const token = "hvp_test_operator";
@@ -40,6 +41,8 @@ type Options = {
   readonly config?: Partial<Config>;
   readonly timing?: Partial<Timing>;
   readonly log?: Log;
+  /** Speaks TLS with it. */
+  readonly tls?: RenewedCertificate;
   /** Puts something between the server and the bus. */
   readonly wrap?: (mailroom: Mailroom) => Mailroom;
   /** Changes what the store says of itself. */
@@ -50,6 +53,7 @@ type Options = {
 export async function startHive({
   config: overrides = {},
   timing,
+  tls,
   log = silentLog,
   wrap,
   status: restate = (it) => it,
@@ -66,7 +70,16 @@ export async function startHive({
   const status = async () => restate(await bus.status());
   const authenticate = (it: string) => callers.get(it);
   const server = opened.use(
-    await startServer({ mailroom, config, authenticate, status, log, version: "1.2.3", ...(timing && { timing }) }),
+    await startServer({
+      mailroom,
+      config,
+      authenticate,
+      status,
+      log,
+      version: "1.2.3",
+      tls,
+      ...(timing && { timing }),
+    }),
   );
   const running = opened.move();
   return {
