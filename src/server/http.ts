@@ -10,8 +10,8 @@ import { createListener } from "./listener.ts";
 import type { Metrics } from "./metrics.ts";
 import type { GuardOrigin } from "./origin.ts";
 import { parseJsonBytes, requireWellFormed } from "./parse-json.ts";
+import { pathOf, requirePlainRequest } from "./plain-request.ts";
 import { HttpError, isExpected, type Problem, problemType, retryAfter, toProblem } from "./problem.ts";
-import { pathOf, requirePlainTarget } from "./request-target.ts";
 import { problemAnswer, type SecurityHeaders } from "./security-headers.ts";
 import type { Timing } from "./timing.ts";
 
@@ -60,7 +60,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   app.decorateRequest("told", "ok");
   app.addHook("onRequest", (request, reply, done) => {
     reply.headers(securityHeaders(request)).header("x-request-id", request.id);
-    requirePlainTarget(request.raw);
+    requirePlainRequest(request.raw);
     const foreign = guardOrigin(request.headers);
     if (foreign !== undefined) reply.headers(corsHeaders(foreign, request.raw));
     done();

@@ -9,8 +9,8 @@ import { type OperationName, operationNames, splitRoute } from "../contract/rout
 import { checkInput } from "./check-input.ts";
 import { callerOf, type RouteConfig, setCaller } from "./http.ts";
 import { outputText } from "./json-text.ts";
+import { queryOf } from "./plain-request.ts";
 import { type QueryReader, queryReader } from "./query.ts";
-import { queryOf } from "./request-target.ts";
 
 export type RestOptions = {
   readonly mailroom: Mailroom;

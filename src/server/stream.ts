@@ -7,8 +7,8 @@ import { streamPath, streamProtocol } from "../contract/stream.ts";
 import { type Authenticate, requireCaller } from "./authenticate.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import type { GuardOrigin } from "./origin.ts";
+import { pathOf, queryOf, requirePlainRequest } from "./plain-request.ts";
 import { HttpError, toProblem } from "./problem.ts";
-import { pathOf, queryOf, requirePlainTarget } from "./request-target.ts";
 import { problemAnswer, type SecurityHeaders } from "./security-headers.ts";
 import type { StreamOffice } from "./stream-request.ts";
 import type { TicketOffice } from "./tickets.ts";
@@ -110,7 +110,7 @@ function admission({ authenticate, tickets, guardOrigin }: StreamOptions): (requ
   };
 
   return (request) => {
-    requirePlainTarget(request);
+    requirePlainRequest(request);
     guardOrigin(request.headers);
     const { url = "" } = request;
     const path = pathOf(url);

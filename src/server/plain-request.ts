@@ -7,12 +7,17 @@ import { HttpError } from "./problem.ts";
  * Refuses a request that servers and proxies could read differently, and one that carries a token where histories and the
  * logs of proxies keep it.
  *
- * @throws BusError `invalid_input`. Source: RFC 9112, section 3.2; RFC 6750, section 5.3.
+ * @throws BusError `invalid_input`. Source: RFC 9112, sections 3.2 and 6.1; RFC 6750, section 5.3.
  */
-export function requirePlainTarget({ url = "", headers, rawHeaders, httpVersion }: TargetedRequest): void {
+export function requirePlainRequest({ url = "", headers, rawHeaders, httpVersion }: TargetedRequest): void {
   const hosts = countOf("host", rawHeaders);
   if (hosts > 1) throw new HttpError(400, "invalid_input", "the request has more than one Host header");
   if (hosts === 0 && httpVersion !== "1.0") throw new HttpError(400, "invalid_input", "the request has no Host header");
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    const message = "the only transfer encoding here is chunked";
+    throw new HttpError(400, "invalid_input", message, { connection: "close" });
+  }
   requireOwnTarget(url, headers.host ?? "");
   requireNoToken(url);
 }
