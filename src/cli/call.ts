@@ -144,11 +144,9 @@ function unreachable({ url }: ServerAddress, cause: unknown): NotReachable {
   }
   const untrusted = explainTlsFailure(url, reason);
   if (untrusted !== undefined) return new NotReachable(untrusted, { cause });
-  if (url.startsWith("http:") && reason === "UND_ERR_SOCKET") {
-    return new NotReachable(`what listens at ${url} closed the connection; is its address https://…?`, { cause });
-  }
+  const perhapsTls = url.startsWith("http:") && reason === "UND_ERR_SOCKET" ? ", is it https://…?" : "";
   return new NotReachable(
-    `no server answers at ${url} (${reason}); start one with: ${programName} serve, or name another with --url or HIVEPOST_URL`,
+    `no server answers at ${url} (${reason}${perhapsTls}); start one with: ${programName} serve, or name another with --url or HIVEPOST_URL`,
     { cause },
   );
 }
