@@ -12,7 +12,8 @@ One file, Python 3.8 or newer, nothing but the standard library: copy it beside 
                 await queue.acknowledge_message(message["id"])
 
 The server is found by HIVEPOST_URL (http://127.0.0.1:4483 where it is not set), the token by HIVEPOST_TOKEN, by the file
-HIVEPOST_TOKEN_FILE, or by admin.token in HIVEPOST_DATA_DIR (~/.hivepost).
+HIVEPOST_TOKEN_FILE, or by admin.token in HIVEPOST_DATA_DIR (~/.hivepost). Over https:// the authority in the file
+HIVEPOST_CA_FILE is trusted, or those that the machine knows where it is not set.
 
 Messages are dictionaries with the fields of the HTTP API. Each method has a name in camelCase as well. What fails raises
 HivepostError, whose `code` is one of those that docs/errors.md explains.
@@ -29,6 +30,7 @@ import json
 import os
 import random
 import socket
+import ssl
 import threading
 import time
 import urllib.parse
@@ -85,14 +87,17 @@ class AgentMessageQueue:
         limit: int = 10,
         hold: float = 600.0,
         connect_timeout: float = 10.0,
+        ca_file: Optional[str] = None,
     ) -> None:
         """
         limit: messages one `receive_messages` returns at most.
         hold: seconds a received message is kept from others without an acknowledgement.
         connect_timeout: seconds a request waits for a server that is away before it fails with `unreachable`.
+        ca_file: certificates (PEM) of the authorities to trust in place of those that the machine knows.
         """
         url = url or os.environ.get("HIVEPOST_URL") or DEFAULT_URL
-        self._http = _Http(url, token or _find_token(), connect_timeout)
+        ca_file = ca_file or os.environ.get("HIVEPOST_CA_FILE") or None
+        self._http = _Http(url, token or _find_token(), connect_timeout, ca_file)
         self._limit = limit
         self._held = _HeldMessages(self._http, hold)
 
@@ -294,14 +299,16 @@ class _Call:
 class _Http:
     """JSON over HTTP to one server, over connections that are kept open. Safe to use from many threads."""
 
-    def __init__(self, url: str, token: str, connect_timeout: float) -> None:
+    def __init__(self, url: str, token: str, connect_timeout: float, ca_file: Optional[str]) -> None:
         parts = urllib.parse.urlsplit(url)
+        if parts.scheme in ("ws", "wss"):
+            parts = parts._replace(scheme="http" + parts.scheme[2:])
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise HivepostError("invalid_input", f"{url} is not the address of a server; expected http://HOST:PORT")
         self._url = url.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
         self._base = parts.path.rstrip("/")
-        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._tls = _tls_context(ca_file) if parts.scheme == "https" else None
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._connect_timeout = connect_timeout
         self._idle: List[http.client.HTTPConnection] = []
@@ -318,6 +325,12 @@ class _Http:
         while True:
             try:
                 return self._try(call, method, path, body, wait)
+            except ssl.SSLCertVerificationError as error:
+                raise HivepostError(
+                    "unreachable",
+                    f"the certificate of {self._url} is not trusted ({error.verify_message}); name the certificate of its "
+                    "authority with ca_file or HIVEPOST_CA_FILE, and use a name that it stands for",
+                ) from None
             except (OSError, http.client.HTTPException) as error:
                 failure = HivepostError(
                     "unreachable",
@@ -355,8 +368,13 @@ class _Http:
                 # The server closes connections that were idle for long; a fresh one tells whether it is there.
                 if call.aborted:
                     raise
-        fresh = self._connect(self._host, self._port, timeout=ANSWER_S)
+        fresh = self._connect()
         return self._exchange(call, fresh, method, path, body, wait)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=ANSWER_S, context=self._tls)
 
     def _exchange(
         self,
@@ -407,6 +425,15 @@ def _problem(url: str, status: int, text: bytes) -> HivepostError:
     except (ValueError, KeyError, AttributeError):
         code = "unavailable" if status in (429, 502, 503, 504) else "unreachable"
         return HivepostError(code, f"what listens at {url} answered {status} and is perhaps no Hivepost server")
+
+
+def _tls_context(ca_file: Optional[str]) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise HivepostError("invalid_input", f"{ca_file} is no certificate (PEM) of an authority: {error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 async def _in_thread(work: Callable[[_Call], Any]) -> Any:

@@ -15,7 +15,28 @@ const day_ms = 86_400_000;
 export const settings = {
   host: { default: "127.0.0.1", help: "Address to listen on." },
   port: { default: 4483, minimum: 0, maximum: 65_535, help: "Port to listen on; 0 picks a free one." },
-  data_dir: { default: path.join(homedir(), ".hivepost"), help: "Folder of the hive: its databases and first token." },
+  tls_cert: {
+    default: "",
+    is: "path",
+    help: "Certificate (PEM, with its chain) to speak TLS with; goes with `tls_key`.",
+  },
+  tls_key: { default: "", is: "path", help: "Private key (PEM, not encrypted) of the certificate." },
+  insecure: { default: false, help: "Listen on an address that others can reach without TLS." },
+  allowed_hosts: {
+    default: "",
+    is: "hosts",
+    help: "Further names, separated by commas, that requests may call this server by, as through a reverse proxy.",
+  },
+  allowed_origins: {
+    default: "",
+    is: "origins",
+    help: "Origins, separated by commas, whose web pages may call this server.",
+  },
+  data_dir: {
+    default: path.join(homedir(), ".hivepost"),
+    is: "path",
+    help: "Folder of the hive: its databases and first token.",
+  },
   lease_ms: { default: 30_000, minimum: 1, maximum: day_ms, help: "How long a claimed message is kept from others." },
   max_attempts: { default: 5, minimum: 1, maximum: 1_000, help: "Deliveries of a message before it is given up." },
   backoff_base_ms: { default: 1_000, minimum: 0, maximum: day_ms, help: "Longest delay before the second attempt." },
@@ -156,20 +177,28 @@ export const settings = {
 } as const satisfies Record<string, Setting>;
 
 export type Setting =
-  | { readonly default: string; readonly choices?: readonly string[]; readonly help: string }
+  | TextSetting
+  | { readonly default: boolean; readonly help: string }
   | { readonly default: number; readonly minimum: number; readonly maximum: number; readonly help: string };
 
-export type SettingName = keyof typeof settings;
-type Settings = {
-  readonly [Name in SettingName]: (typeof settings)[Name]["default"] extends number ? number : string;
+type TextSetting = {
+  readonly default: string;
+  readonly choices?: readonly string[];
+  /** What the text stands for, where it is more than text. */
+  readonly is?: keyof typeof forms;
+  readonly help: string;
 };
+
+export type SettingName = keyof typeof settings;
+type ValueOf<Default> = Default extends number ? number : Default extends boolean ? boolean : string;
+type Settings = { readonly [Name in SettingName]: ValueOf<(typeof settings)[Name]["default"]> };
 /** Every setting, checked, with the more specific back-off of each message type (`backoff` in the config file). */
 export type Config = Settings & { readonly retry: DeliveryPolicy["retry"] };
 
 type Source = Readonly<Record<string, string | undefined>>;
 
 /** A setting as it stands, and where its value came from: a flag, an environment variable, the config file, or `default`. */
-export type SettingInForce = { readonly value: string | number; readonly origin: string };
+export type SettingInForce = { readonly value: string | number | boolean; readonly origin: string };
 
 /**
  * Reads the settings. @throws BusError `invalid_input` naming the setting, where it came from and what it may be.
@@ -202,36 +231,78 @@ function settingsInForce(file: ConfigFile, flags: Source, environment: Source): 
           ? [environment[variable], variable]
           : [file.values[name], `${name} in ${file.name}`];
     if (given === undefined) return [name, { value: settings[name].default, origin: "default" }];
-    const value = checked(settings[name], given, origin);
-    return [name, { value: name === "data_dir" ? toFolder(String(value)) : value, origin }];
+    return [name, { value: checked(settings[name], given, origin), origin }];
   });
   return Object.fromEntries(inForce) as Record<SettingName, SettingInForce>;
 }
 
 /** Absolute, with `~` as a shell has it: a config file, or a flag written with `=`, sees no shell. */
-function toFolder(text: string): string {
+function toPath(text: string): string {
   return path.resolve(text.replace(/^~(?=$|[/\\])/, homedir()));
 }
 
-type TextSetting = Extract<Setting, { default: string }>;
 type NumberSetting = Extract<Setting, { default: number }>;
 
-function checked(setting: Setting, given: unknown, origin: string): string | number {
-  const value = isText(setting) ? checkedText(setting, given) : checkedNumber(setting, given);
+function checked(setting: Setting, given: unknown, origin: string): string | number | boolean {
+  const value = isText(setting)
+    ? checkedText(setting, given)
+    : isSwitch(setting)
+      ? checkedSwitch(given)
+      : checkedNumber(setting, given);
   if (value !== undefined) return value;
-  const expected = isText(setting)
-    ? (setting.choices?.join(", ") ?? "some text")
-    : `a whole number from ${setting.minimum} to ${setting.maximum}`;
-  throw new BusError("invalid_input", `${origin}: expected ${expected}, got ${JSON.stringify(given)}. ${setting.help}`);
+  throw new BusError(
+    "invalid_input",
+    `${origin}: expected ${expected(setting)}, got ${JSON.stringify(given)}. ${setting.help}`,
+  );
+}
+
+function expected(setting: Setting): string {
+  if (isSwitch(setting)) return "true or false";
+  if (!isText(setting)) return `a whole number from ${setting.minimum} to ${setting.maximum}`;
+  return setting.choices?.join(", ") ?? forms[setting.is ?? "text"].expected;
 }
 
 function isText(setting: Setting): setting is TextSetting {
   return typeof setting.default === "string";
 }
 
-function checkedText({ choices }: TextSetting, given: unknown): string | undefined {
-  if (typeof given !== "string" || given === "") return undefined;
-  return choices === undefined || choices.includes(given) ? given : undefined;
+/** A setting that is on or off; as a flag it takes no value. */
+export function isSwitch(setting: Setting): setting is Extract<Setting, { default: boolean }> {
+  return typeof setting.default === "boolean";
+}
+
+const name = String.raw`(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])`;
+const listOf = (item: string) => new RegExp(`^${item}(?:, *${item})*$`, "i");
+
+/** What a text may look like, in words and as it is checked, and how it is kept. */
+const forms = {
+  text: { expected: "some text", shape: /./s, keep: (text: string) => text },
+  path: { expected: "a path", shape: /./s, keep: toPath },
+  hosts: {
+    expected: "host names without scheme and port, such as hive.example.com",
+    shape: listOf(name),
+    keep: (text: string) => text.toLowerCase(),
+  },
+  origins: {
+    expected: "origins, such as https://hive.example.com",
+    shape: listOf(`https?://${name}(?::\\d{1,5})?`),
+    keep: (text: string) => text.toLowerCase(),
+  },
+} as const;
+
+/** The entries of a setting that is a list. */
+export function listed(text: string): readonly string[] {
+  return text === "" ? [] : text.split(/, */);
+}
+
+function checkedText({ choices, is = "text" }: TextSetting, given: unknown): string | undefined {
+  if (typeof given !== "string" || !forms[is].shape.test(given)) return undefined;
+  return choices === undefined || choices.includes(given) ? forms[is].keep(given) : undefined;
+}
+
+function checkedSwitch(given: unknown): boolean | undefined {
+  if (given === true || given === "true") return true;
+  return given === false || given === "false" ? false : undefined;
 }
 
 function checkedNumber({ minimum, maximum }: NumberSetting, given: unknown): number | undefined {

@@ -8,6 +8,8 @@ import { deliveryPolicy, loadConfig } from "./config.ts";
 import { openLog } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
 import { openSqliteStore } from "./stores/sqlite/store.ts";
+import { certificateFiles } from "./tls/certificate.ts";
+import { followCertificate } from "./tls/renewal.ts";
 
 type Source = Readonly<Record<string, string | undefined>>;
 
@@ -41,6 +43,8 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
 
   // What is opened here is closed in reverse order, also when a later step fails.
   await using opened = new AsyncDisposableStack();
+  const files = certificateFiles(config);
+  const tls = files && opened.use(followCertificate(files, { clock, log }));
   const failure = Promise.withResolvers<Error>();
   const policy = deliveryPolicy(config);
   const store = opened.use(
@@ -51,9 +55,8 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
   const mailroom = opened.use(createMailroom({ store, access, clock, config, randomBytes, log, version }));
   log.info({ data_dir: dataDir, version }, "opened the hive");
   const status = () => mailroom.status();
-  const server = opened.use(
-    await startServer({ mailroom, config, authenticate: access.authenticate, status, log, version }),
-  );
+  const { authenticate } = access;
+  const server = opened.use(await startServer({ mailroom, config, authenticate, status, log, version, tls }));
   const running = opened.move();
   return {
     url: server.url,

@@ -15,13 +15,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "config.ts": ["base", "contract", "core"],
   app: ["base", "contract", "core", "crypto", "config.ts"],
   stores: ["base", "contract", "core", "crypto", "app/ports.ts"],
-  server: ["base", "contract", "app", "mcp", "config.ts"],
+  tls: ["base", "contract"],
+  server: ["base", "contract", "app", "mcp", "tls", "config.ts"],
   mcp: ["base", "contract"],
   client: ["base", "contract", "crypto/sealed"],
   "index.ts": ["base", "contract", "client"],
-  "serve.ts": ["base", "contract", "core", "crypto", "app", "stores", "server", "config.ts"],
+  "serve.ts": ["base", "contract", "core", "crypto", "app", "stores", "tls", "server", "config.ts"],
   "offline.ts": ["base", "contract", "core", "crypto", "app", "stores", "config.ts"],
-  cli: ["base", "contract", "client", "mcp", "config.ts", "serve.ts", "offline.ts"],
+  cli: ["base", "contract", "client", "mcp", "tls", "config.ts", "serve.ts", "offline.ts"],
 };
 const maxLines = 400;
 

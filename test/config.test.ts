@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { deliveryPolicy, loadConfig } from "../src/config.ts";
@@ -21,6 +22,20 @@ describe("a setting", () => {
     });
   });
 
+  it("that is on or off is set by a word, or by true and false in the file", async () => {
+    assert.equal(loadConfig({}, {}).insecure, false);
+    assert.equal(loadConfig({}, { HIVEPOST_INSECURE: "true" }).insecure, true);
+    await withFile('{"insecure": true}', (config) => {
+      assert.equal(loadConfig({ config }, {}).insecure, true);
+      assert.equal(loadConfig({ config, insecure: "false" }, {}).insecure, false);
+    });
+  });
+
+  it("that is a path may begin with ~ and becomes absolute", () => {
+    assert.equal(loadConfig({ tls_cert: "~/c.pem" }, {}).tls_cert, path.join(homedir(), "c.pem"));
+    assert.equal(loadConfig({ tls_key: "c.key" }, {}).tls_key, path.resolve("c.key"));
+  });
+
   const refused: [flags: Record<string, string>, message: RegExp][] = [
     [{ port: "many" }, /--port: expected a whole number from 0 to 65535, got "many"/],
     [{ port: "-1" }, /--port/],
@@ -28,6 +43,12 @@ describe("a setting", () => {
     [{ lease_ms: "1.5" }, /--lease-ms/],
     [{ host: "" }, /--host: expected some text/],
     [{ log_level: "loud" }, /--log-level: expected trace/],
+    [{ insecure: "yes" }, /--insecure: expected true or false, got "yes"/],
+    [{ allowed_hosts: "https://hive.example.com" }, /--allowed-hosts: expected host names without scheme and port/],
+    [{ allowed_hosts: "*" }, /--allowed-hosts/],
+    [{ allowed_origins: "hive.example.com" }, /--allowed-origins: expected origins, such as https:/],
+    [{ allowed_origins: "https://hive.example.com/" }, /--allowed-origins/],
+    [{ allowed_origins: "*" }, /--allowed-origins/],
     [{ config: "/does/not/exist.json" }, /cannot use the config file \/does\/not\/exist.json/],
   ];
   for (const [flags, message] of refused) {

@@ -39,8 +39,8 @@ describe("the table of settings", () => {
   it("shows every setting with its default, its bounds and what it is for", () => {
     const expected = Object.entries<Setting>(settings).map(([name, it]) => [
       `\`${name}\``,
-      `\`${defaultText(it)}\``,
-      "minimum" in it ? `${it.minimum} to ${it.maximum}` : (it.choices ?? []).join(", "),
+      it.default === "" ? "" : `\`${defaultText(it)}\``,
+      boundsText(it),
       it.help,
     ]);
     assert.deepEqual(tableRows(section(operating, "## Settings")), expected);
@@ -173,6 +173,11 @@ function sourceText(): string {
 function defaultText(setting: Setting): string {
   const home = process.env["HOME"] ?? "";
   return String(setting.default).replace(home, "~");
+}
+
+function boundsText(setting: Setting): string {
+  if ("minimum" in setting) return `${setting.minimum} to ${setting.maximum}`;
+  return "choices" in setting ? (setting.choices ?? []).join(", ") : "";
 }
 
 function linksOf({ text }: MarkdownDocument): string[] {

@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { setDefaultCACertificates } from "node:tls";
+import { explainTlsFailure, readAuthority } from "../client/authority-node.ts";
 import type { Client } from "../client/client.ts";
 import { loadConfig } from "../config.ts";
 import { BusError, type ErrorCode } from "../contract/errors.ts";
@@ -25,6 +27,12 @@ export const serverFlags: readonly Flag[] = [
     placeholder: "FILE",
     help: "A file that holds the token (or HIVEPOST_TOKEN, HIVEPOST_TOKEN_FILE, <data-dir>/admin.token)",
   },
+  {
+    name: "ca-file",
+    takes: "value",
+    placeholder: "FILE",
+    help: "Certificate of the authority that signed the server's (or HIVEPOST_CA_FILE; default: the well-known ones)",
+  },
   { name: "data-dir", takes: "value", placeholder: "FOLDER", help: "The hive's folder, for its admin.token" },
   { name: "config", takes: "value", placeholder: "FILE", help: "A config file other than ./hivepost.config.json" },
 ];
@@ -42,17 +50,22 @@ export async function findServer(given: Arguments, { environment }: Terminal): P
   const config = loadConfig(settingFlags(given, ["data-dir", "config"]), environment);
   const anywhere = config.host === "0.0.0.0" || config.host === "::";
   const host = anywhere ? "127.0.0.1" : config.host.includes(":") ? `[${config.host}]` : config.host;
-  const url = flagValue(given, "url") ?? environment["HIVEPOST_URL"] ?? `http://${host}:${config.port}`;
+  const scheme = config.tls_cert === "" ? "http" : "https";
+  const named = flagValue(given, "url") ?? environment["HIVEPOST_URL"] ?? `${scheme}://${host}:${config.port}`;
+  const url = named.replace(/^ws(?=s?:)/, "http");
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new UsageError(`${quoted(url)} is no address of a server; it looks like http://127.0.0.1:4483`);
   }
+  // For this whole process, which speaks with no other server; `fetch` takes no authorities of its own.
+  const ca_file = flagValue(given, "ca-file") ?? environment["HIVEPOST_CA_FILE"];
+  if (ca_file) setDefaultCACertificates([readAuthority(ca_file)]);
   return { url: url.replace(/\/+$/, ""), ...(await findToken(given, environment, config.data_dir)) };
 }
 
-/** The named flags as settings: `data-dir` becomes `data_dir`. */
+/** The named flags as settings: `data-dir` becomes `data_dir`, and a switch that is given is `true`. */
 export function settingFlags(given: Arguments, names: readonly string[]): Record<string, string> {
   const present = names.flatMap((name) => {
-    const value = flagValue(given, name);
+    const value = flagValue(given, name) ?? (given.flags.has(name) ? "true" : undefined);
     return value === undefined ? [] : [[name.replaceAll("-", "_"), value] as const];
   });
   return Object.fromEntries(present);
@@ -129,8 +142,11 @@ function unreachable({ url }: ServerAddress, cause: unknown): NotReachable {
       cause,
     });
   }
+  const untrusted = explainTlsFailure(url, reason);
+  if (untrusted !== undefined) return new NotReachable(untrusted, { cause });
+  const perhapsTls = url.startsWith("http:") && reason === "UND_ERR_SOCKET" ? ", is it https://…?" : "";
   return new NotReachable(
-    `no server answers at ${url} (${reason}); start one with: ${programName} serve, or name another with --url or HIVEPOST_URL`,
+    `no server answers at ${url} (${reason}${perhapsTls}); start one with: ${programName} serve, or name another with --url or HIVEPOST_URL`,
     { cause },
   );
 }

@@ -6,7 +6,7 @@ import { jsonLine, table } from "./print.ts";
 import { settingsAsFlags } from "./serve.ts";
 
 /** Variables of the environment that are no settings. */
-const otherVariables = ["HIVEPOST_URL", "HIVEPOST_TOKEN", "HIVEPOST_TOKEN_FILE", "HIVEPOST_CONFIG"];
+const otherVariables = ["HIVEPOST_URL", "HIVEPOST_TOKEN", "HIVEPOST_TOKEN_FILE", "HIVEPOST_CA_FILE", "HIVEPOST_CONFIG"];
 
 export const configCommand: Command = {
   name: "config",

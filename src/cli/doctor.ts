@@ -5,6 +5,7 @@ import { findServer, serverFlags, settingFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import { checkDatabase, checkDisk, checkFolder, checkToken } from "./doctor-folder.ts";
 import { checkClock, checkEnvironment, checkProgram } from "./doctor-machine.ts";
+import { checkCertificate } from "./doctor-network.ts";
 import { checkServer } from "./doctor-server.ts";
 import { describeFailure, type ExitCode } from "./failure.ts";
 import type { Finding } from "./finding.ts";
@@ -55,6 +56,7 @@ async function* examinations({ given, terminal, signal }: Run): AsyncGenerator<F
   yield* checkFolder(data_dir);
   yield* checkDisk(data_dir);
   yield* checkToken(data_dir);
+  yield* checkCertificate(config.value, Date.now());
   const named = flagValue(given, "url") ?? terminal.environment["HIVEPOST_URL"];
   const server = await findServer(given, terminal);
   const { findings, running, clock_ms } = await checkServer({

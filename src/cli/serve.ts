@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { loadConfig, type SettingName, settings } from "../config.ts";
+import { isSwitch, loadConfig, type Setting, type SettingName, settings } from "../config.ts";
 import type { Flag } from "./arguments.ts";
 import { settingFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
@@ -14,14 +14,16 @@ const settingNames = Object.keys(settings) as SettingName[];
 
 /** A flag for each setting. */
 export const settingsAsFlags: readonly Flag[] = [
-  ...settingNames.map((name): Flag => {
-    const setting = settings[name];
-    const placeholder = typeof setting.default === "number" ? "N" : "TEXT";
-    const help = `${setting.help} (default ${setting.default})`;
-    return { name: name.replaceAll("_", "-"), takes: "value", placeholder, help };
-  }),
+  ...settingNames.map((it) => toFlag(it.replaceAll("_", "-"), settings[it])),
   { name: "config", takes: "value", placeholder: "FILE", help: "A config file other than ./hivepost.config.json" },
 ];
+
+function toFlag(name: string, setting: Setting): Flag {
+  if (isSwitch(setting)) return { name, takes: "switch", help: setting.help };
+  const placeholder = typeof setting.default === "number" ? "N" : "TEXT";
+  const help = setting.default === "" ? setting.help : `${setting.help} (default ${setting.default})`;
+  return { name, takes: "value", placeholder, help };
+}
 
 export const serveCommand: Command = {
   name: "serve",

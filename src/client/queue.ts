@@ -34,8 +34,8 @@ export class AgentMessageQueue implements AsyncDisposable {
   readonly #acknowledged = new Map<string, boolean>();
 
   constructor(options: AgentMessageQueueOptions = {}) {
-    const { url, token } = findServer(options);
-    this.#client = connect(url, { token });
+    const { url, ...shown } = findServer(options);
+    this.#client = connect(url, shown);
     this.#limit = options.limit ?? default_limit;
     this.#hold_ms = options.hold_ms ?? default_hold_ms;
   }

@@ -8,7 +8,11 @@ export type ServerSettings = {
   readonly url?: string;
   /** Else `HIVEPOST_TOKEN`, else the file `HIVEPOST_TOKEN_FILE`, else `admin.token` of the hive's folder. */
   readonly token?: string;
+  /** Certificates of the authorities to trust, PEM; else the file `HIVEPOST_CA_FILE`, else the well-known ones. */
+  readonly ca_file?: string;
 };
+
+export type FoundServer = { readonly url: string; readonly token: string; readonly ca_file?: string };
 
 const default_url = "http://127.0.0.1:4483";
 
@@ -16,13 +20,15 @@ const default_url = "http://127.0.0.1:4483";
 export function findServer(
   given: ServerSettings,
   environment: Readonly<Record<string, string | undefined>> = process.env,
-): { url: string; token: string } {
+): FoundServer {
   const url = given.url ?? environment["HIVEPOST_URL"] ?? default_url;
+  const ca_file = given.ca_file ?? environment["HIVEPOST_CA_FILE"];
+  const authority = ca_file ? { ca_file } : {};
   const token = given.token ?? environment["HIVEPOST_TOKEN"];
-  if (token) return { url, token: token.trim() };
+  if (token) return { url, token: token.trim(), ...authority };
   const folder = environment["HIVEPOST_DATA_DIR"] ?? path.join(homedir(), ".hivepost");
   const file = environment["HIVEPOST_TOKEN_FILE"] ?? path.join(folder, "admin.token");
-  if (existsSync(file)) return { url, token: readFileSync(file, "utf8").trim() };
+  if (existsSync(file)) return { url, token: readFileSync(file, "utf8").trim(), ...authority };
   throw new BusError(
     "unauthenticated",
     `no token: there is no file ${file}; set HIVEPOST_TOKEN or HIVEPOST_TOKEN_FILE, or start a server with: hivepost serve`,

@@ -34,6 +34,7 @@ export const errorStatus = {
   content_damaged: 500,
   unavailable: 503,
   unreachable: 503,
+  certificate_unusable: 503,
   data_dir_in_use: 503,
   database_damaged: 503,
   database_newer: 503,

@@ -1,13 +1,18 @@
-import type { IncomingMessage } from "node:http";
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Caller } from "../app/mailroom.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { BusError, type ErrorCode, errorStatus } from "../contract/errors.ts";
 import type { OperationName } from "../contract/routes.ts";
+import type { RenewedCertificate } from "../tls/renewal.ts";
+import { corsHeaders } from "./cors.ts";
+import { createListener } from "./listener.ts";
 import type { Metrics } from "./metrics.ts";
+import type { GuardOrigin } from "./origin.ts";
 import { parseJsonBytes, requireWellFormed } from "./parse-json.ts";
+import { pathOf, requirePlainRequest } from "./plain-request.ts";
 import { HttpError, isExpected, type Problem, problemHeaders, problemType, toProblem } from "./problem.ts";
+import { problemAnswer, type SecurityHeaders } from "./security-headers.ts";
 import type { Timing } from "./timing.ts";
 
 export type HttpOptions = {
@@ -18,38 +23,21 @@ export type HttpOptions = {
   readonly newRequestId: () => string;
   /** Aborts when the server stops. */
   readonly stopping: AbortSignal;
-  readonly guardOrigin: (headers: IncomingMessage["headers"]) => void;
-};
-
-/** Every answer says so: nothing here is to be guessed at, framed, cached or shown to another site. */
-const securityHeaders = {
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
-  "referrer-policy": "no-referrer",
-  "cross-origin-resource-policy": "same-origin",
-  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-  "cache-control": "no-store",
+  readonly guardOrigin: GuardOrigin;
+  readonly securityHeaders: SecurityHeaders;
+  readonly tls: RenewedCertificate | undefined;
 };
 
 /** An HTTP server that answers nothing yet but errors: limits, JSON, headers, request ids, problems and the log. */
 export function createHttp(options: HttpOptions): FastifyInstance {
-  const { config, timing, newRequestId, log, guardOrigin } = options;
+  const { config, timing, newRequestId, log, guardOrigin, securityHeaders, tls } = options;
   const app = fastify({
     logger: false,
     genReqId: newRequestId,
     bodyLimit: config.body_bytes,
-    requestTimeout: timing.request_ms,
-    keepAliveTimeout: timing.keep_alive_ms,
     forceCloseConnections: false,
     return503OnClosing: false,
-    http: {
-      headersTimeout: timing.headers_ms,
-      connectionsCheckingInterval: timing.check_ms,
-      keepAlive: true,
-      keepAliveInitialDelay: timing.keep_alive_ms,
-      // Some clients offer HTTP/2 by an Upgrade header on every request; theirs are requests like any other.
-      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
-    },
+    serverFactory: (handler) => createListener(handler, { timing, tls }),
     routerOptions: {
       // Longer than any id, so that our own schema says what is wrong with one that is too long.
       maxParamLength: 1_024,
@@ -58,8 +46,12 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     },
     // Before any hook has run.
     frameworkErrors: (error, request, reply) =>
-      sendProblem(reply.headers(securityHeaders), fromFastify(error), toProblem(fromFastify(error), request.id)),
-    clientErrorHandler: (error, socket) => refuseMalformed(error, socket, newRequestId()),
+      sendProblem(
+        reply.headers(securityHeaders(request)),
+        fromFastify(error),
+        toProblem(fromFastify(error), request.id),
+      ),
+    clientErrorHandler: (error, socket) => refuseMalformed(error, socket, { newRequestId, securityHeaders }),
   });
   app.server.maxConnections = config.connections;
   acceptJson(app);
@@ -67,8 +59,10 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   // The code that was answered, for the metrics.
   app.decorateRequest("told", "ok");
   app.addHook("onRequest", (request, reply, done) => {
-    reply.headers(securityHeaders).header("x-request-id", request.id);
-    guardOrigin(request.headers);
+    reply.headers(securityHeaders(request)).header("x-request-id", request.id);
+    requirePlainRequest(request.raw);
+    const foreign = guardOrigin(request.headers);
+    if (foreign !== undefined) reply.headers(corsHeaders(foreign, request.raw));
     done();
   });
   app.addHook("onSend", (_request, reply, payload, done) => {
@@ -118,7 +112,7 @@ function answerUnknownRoutes(app: FastifyInstance): void {
     known.set(url, route);
   });
   app.setNotFoundHandler((request, reply) => {
-    const path = request.raw.url?.split("?", 1)[0] ?? "";
+    const path = pathOf(request.raw.url ?? "");
     const methods = [...known.values()].filter((it) => it.path.test(path)).flatMap((it) => [...it.methods]);
     if (methods.length === 0) {
       throw new BusError(
@@ -193,16 +187,16 @@ function fromFastify(error: unknown): unknown {
 function refuseMalformed(
   error: Error & { code?: string },
   socket: NodeJS.Socket & Destroyable,
-  request_id: string,
+  { newRequestId, securityHeaders }: Pick<HttpOptions, "newRequestId" | "securityHeaders">,
 ): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  const { code = "" } = error;
+  // A failed handshake has no words in which an answer could be understood.
+  if (code === "ECONNRESET" || /^(ERR_SSL|ERR_TLS|EPROTO)/.test(code) || !socket.writable) {
     socket.destroy();
     return;
   }
-  const problem = toProblem(malformed(error.code ?? ""), request_id);
-  const body = JSON.stringify(problem);
-  const head = `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: ${problemType}\r\nConnection: close\r\n`;
-  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+  const answer = problemAnswer(toProblem(malformed(code), newRequestId()), securityHeaders(undefined));
+  socket.end(answer, () => socket.destroy());
 }
 
 type Destroyable = { destroy(): void; readonly writable: boolean };

@@ -4,14 +4,18 @@ import type { Log } from "../base/log.ts";
 /** Where log lines go: standard error, or a stand-in. */
 export type LogOutput = { readonly isTTY?: boolean; write(text: string): unknown };
 
-/** Structured logs, one JSON object a line; for a person at a terminal, one short line each. */
+/** Whatever looks like a token, cut short or not: kind, key id, and at least half a secret. */
+export const tokenLike = /hvp_[a-z]+_[0-9A-Za-z]{11}_[0-9A-Za-z]{20,}\w*/;
+const everyToken = new RegExp(tokenLike, "g");
+
+/** Structured logs, one JSON object a line; for a person at a terminal, one short line each. No token gets in, whoever quotes it. */
 export function openLog(level: string, output: LogOutput): Log {
   const destination = output.isTTY ? { write: (line: string) => output.write(toPlainLine(line)) } : output;
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   // Errors arrive as `error`, and an Error's own fields are not enumerable.
   return pino(
     { ...options, serializers: { error: pino.stdSerializers.err, err: pino.stdSerializers.err } },
-    { write: (line) => destination.write(line) },
+    { write: (line) => destination.write(line.replace(everyToken, "hvp_…")) },
   );
 }
 

@@ -186,6 +186,7 @@ function problemResponses(open: boolean): Readonly<Record<string, Json>> {
 function isServed(code: ErrorCode): boolean {
   const local: readonly ErrorCode[] = [
     "unreachable",
+    "certificate_unusable",
     "data_dir_in_use",
     "database_damaged",
     "database_newer",

@@ -18,10 +18,15 @@ type PagesOptions = {
   readonly metrics: Metrics;
   readonly tickets: TicketOffice;
   readonly version: string;
+  /** `http://name:port`, as a request asked for it. */
+  readonly addressOf: (request: FastifyRequest) => string;
 };
 
 /** Everything that is not an operation. */
-export function addPages(app: FastifyInstance, { authenticate, metrics, tickets, version }: PagesOptions): void {
+export function addPages(
+  app: FastifyInstance,
+  { authenticate, metrics, tickets, version, addressOf }: PagesOptions,
+): void {
   const document = openApiDocument(version);
   const documentText = JSON.stringify(document);
   const docs = renderDocs(document);
@@ -30,8 +35,8 @@ export function addPages(app: FastifyInstance, { authenticate, metrics, tickets,
   app.get("/openapi.json", (_, reply) => reply.header("content-type", jsonType).send(documentText));
   app.get("/docs", (_, reply) => sendPage(reply, docs));
   app.get("/docs/errors", (_, reply) => sendPage(reply, errors));
-  app.get("/.well-known/agent-card.json", ({ headers }, reply) =>
-    reply.header("content-type", jsonType).send(JSON.stringify(agentCard(`http://${headers.host}`, version))),
+  app.get("/.well-known/agent-card.json", (request, reply) =>
+    reply.header("content-type", jsonType).send(JSON.stringify(agentCard(addressOf(request), version))),
   );
   app.get("/metrics", async (request, reply) => {
     requireObserver(authenticate(request));

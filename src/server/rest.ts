@@ -10,6 +10,7 @@ import { type OperationName, operationNames, splitRoute } from "../contract/rout
 import { callerOf, type RouteConfig, setCaller } from "./http.ts";
 import { outputText } from "./json-text.ts";
 import { performOperation } from "./perform-operation.ts";
+import { queryOf } from "./plain-request.ts";
 import { type QueryReader, queryReader } from "./query.ts";
 import { rateHeaders } from "./rate-headers.ts";
 
@@ -64,6 +65,7 @@ type Exchange = { readonly request: FastifyRequest; readonly reply: FastifyReply
 async function operate(name: OperationName, input: unknown, { request, reply, options }: Exchange): Promise<unknown> {
   const { stopping } = options;
   if (stopping.aborted) {
+    if (name === "health") return { status: "stopping" };
     throw new BusError("unavailable", "the server is stopping; try again in a moment", { retry_after_ms: 1_000 });
   }
   if (name === "claimMessages") return claim(input, { request, reply, options });
@@ -102,9 +104,7 @@ async function giveBack(mailroom: Mailroom, claimed: readonly Delivery[]): Promi
 
 /** Puts an operation's input together from path, query, body and, for `sendMessage`, the Idempotency-Key header. */
 function readInput(name: OperationName, request: FastifyRequest, readQuery: QueryReader): Fields {
-  const url = request.raw.url ?? "";
-  const mark = url.indexOf("?");
-  const input = { ...readQuery(mark < 0 ? "" : url.slice(mark + 1)), ...readBody(name, request) };
+  const input = { ...readQuery(queryOf(request.raw.url ?? "")), ...readBody(name, request) };
   requireSame(name, input, request.params as Fields);
   Object.assign(input, request.params);
   const idempotency_key = request.headers["idempotency-key"];

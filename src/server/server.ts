@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { createLockout } from "../app/lockout.ts";
 import type { Caller, Mailroom } from "../app/mailroom.ts";
@@ -8,16 +7,20 @@ import type { StoreStatus } from "../app/ports.ts";
 import { createRateLimits } from "../app/rate-limits.ts";
 import { type Clock, startRealTimer, systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import type { Config } from "../config.ts";
+import { type Config, listed } from "../config.ts";
 import { operations } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
+import type { RenewedCertificate } from "../tls/renewal.ts";
 import { type Authenticate, createDoorkeeper } from "./authenticate.ts";
+import { type Connections, watchConnections } from "./connections.ts";
 import { createHttp } from "./http.ts";
+import { requireGuardedAddress } from "./listener.ts";
 import { addMcp } from "./mcp.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { originGuard } from "./origin.ts";
 import { addPages } from "./pages.ts";
 import { addRoutes } from "./rest.ts";
+import { securityHeaders } from "./security-headers.ts";
 import { createStream, type Stream } from "./stream.ts";
 import { createTicketOffice } from "./tickets.ts";
 import { patience, type Timing } from "./timing.ts";
@@ -30,6 +33,8 @@ export type ServerOptions = {
   readonly status: () => Promise<StoreStatus>;
   readonly log: Log;
   readonly version: string;
+  /** The certificate to speak TLS with; the caller owns it. */
+  readonly tls?: RenewedCertificate | undefined;
   readonly clock?: Clock;
   readonly timing?: Partial<Timing>;
 };
@@ -39,10 +44,15 @@ export type RunningServer = AsyncDisposable & { readonly url: string; readonly p
 
 /** Puts the bus on the network: REST, WebSocket, MCP, metrics and the pages that explain them, on one port. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { mailroom, config, log, version, clock = systemClock } = options;
+  const { mailroom, config, log, version, tls, clock = systemClock } = options;
+  await requireGuardedAddress(config, { tls: tls !== undefined });
   const timing = { ...patience, ...options.timing };
   const newRequestId = requestIds();
-  const guardOrigin = originGuard(config.host);
+  const guards = {
+    guardOrigin: originGuard({ config, tls }),
+    securityHeaders: securityHeaders({ tls: tls !== undefined }),
+  };
+  const scheme = tls ? "https" : "http";
   const stopping = new AbortController();
   const tickets = createTicketOffice(clock);
   const metrics: Metrics = createMetrics({
@@ -56,16 +66,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const lockout = createLockout({ config, clock, onLockedOut: metrics.lockedOut });
   const doorkeeper = createDoorkeeper(options.authenticate, lockout);
   const office = { mailroom, rates, config, clock, log, metrics, newRequestId };
-  const stream: Stream = createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms: timing.ping_ms });
+  const stream: Stream = createStream({ office, doorkeeper, tickets, ...guards, ping_ms: timing.ping_ms });
 
-  const app = createHttp({ config, log, metrics, timing, newRequestId, guardOrigin, stopping: stopping.signal });
+  const app = createHttp({ config, log, metrics, timing, newRequestId, ...guards, tls, stopping: stopping.signal });
   const mustCall = (request: FastifyRequest) => doorkeeper.requireCaller(request.raw);
   const mayCall = (request: FastifyRequest, name: OperationName): Caller =>
     isOpen(name) ? doorkeeper.callerOrAnyone(request.raw) : mustCall(request);
   addRoutes(app, { mailroom, rates, config, log, authenticate: mayCall, stopping: stopping.signal });
   addMcp(app, { mailroom, rates, config, log, version, authenticate: mustCall, stopping: stopping.signal });
-  addPages(app, { authenticate: mustCall, metrics, tickets, version });
-  const connections = watchConnections(app.server);
+  addPages(app, { authenticate: mustCall, metrics, tickets, version, addressOf: addressReader(config, scheme) });
+  const connections: Connections = watchConnections(app.server);
   app.server.on("upgrade", stream.upgrade);
   try {
     await app.listen({ host: config.host, port: config.port });
@@ -74,15 +84,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     throw error;
   }
   const { port } = app.server.address() as AddressInfo;
-  const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
+  const url = `${scheme}://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
   log.info({ url }, "listening");
+  if (config.insecure && !tls) log.warn({ url }, "without TLS, tokens and mail can be read and changed on the way");
   return {
     url,
     port,
     async [Symbol.asyncDispose]() {
       stopping.abort();
       connections.closeSilent();
-      await stop(app, stream, { stop_ms: config.stop_ms, log });
+      await stop(app, { stream, connections, stop_ms: config.stop_ms, log });
     },
   };
 }
@@ -98,41 +109,26 @@ function requestIds(): () => string {
   return () => `${run}-${++count}`;
 }
 
-function watchConnections(server: Server) {
-  const open = new Set<Socket>();
-  let refused = 0;
-  server.on("connection", (socket) => {
-    open.add(socket);
-    socket.once("close", () => open.delete(socket));
-  });
-  server.on("drop", () => {
-    refused += 1;
-  });
-  return {
-    get open() {
-      return open.size;
-    },
-    /** Closed at once because there were too many. */
-    get refused() {
-      return refused;
-    },
-    /** Closes those on which nothing was ever asked, which HTTP does not count as idle. */
-    closeSilent() {
-      for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
-    },
-  };
+/** A proxy's scheme is known where the operator has named the origin that it gives this server. */
+function addressReader({ allowed_origins }: Config, scheme: string) {
+  const secure = new Set(listed(allowed_origins));
+  return ({ headers: { host } }: FastifyRequest): string =>
+    secure.has(`https://${host}`) ? `https://${host}` : `${scheme}://${host}`;
 }
 
+type Stopping = {
+  readonly stream: Stream;
+  readonly connections: Connections;
+  readonly stop_ms: number;
+  readonly log: Log;
+};
+
 /** No new connections; what is under way may finish; and after `stop_ms` what is left is cut off. */
-async function stop(
-  app: FastifyInstance,
-  stream: Stream,
-  { stop_ms, log }: { readonly stop_ms: number; readonly log: Log },
-): Promise<void> {
+async function stop(app: FastifyInstance, { stream, connections, stop_ms, log }: Stopping): Promise<void> {
   log.info({ connections: stream.connections, stop_ms }, "stopping");
   const cutOff = setTimeout(() => {
     log.warn({ connections: stream.connections }, "some connections did not end in time; cutting them off");
-    app.server.closeAllConnections();
+    connections.closeAll();
     void stream.terminate();
   }, stop_ms);
   const closed = app.close();

@@ -6,7 +6,10 @@ import { BusError } from "../contract/errors.ts";
 import { streamPath, streamProtocol } from "../contract/stream.ts";
 import type { Doorkeeper } from "./authenticate.ts";
 import { type Connection, openConnection } from "./connection.ts";
-import { HttpError, problemHeaders, problemType, toProblem } from "./problem.ts";
+import type { GuardOrigin } from "./origin.ts";
+import { pathOf, queryOf, requirePlainRequest } from "./plain-request.ts";
+import { HttpError, toProblem } from "./problem.ts";
+import { problemAnswer, type SecurityHeaders } from "./security-headers.ts";
 import type { StreamOffice } from "./stream-request.ts";
 import type { TicketOffice } from "./tickets.ts";
 
@@ -25,13 +28,15 @@ export type StreamOptions = {
   readonly office: StreamOffice;
   readonly doorkeeper: Doorkeeper;
   readonly tickets: TicketOffice;
-  readonly guardOrigin: (headers: IncomingMessage["headers"]) => void;
+  readonly guardOrigin: GuardOrigin;
+  readonly securityHeaders: SecurityHeaders;
   /** How often a silent connection is asked whether it is there. */
   readonly ping_ms: number;
 };
 
 /** `GET /stream`: admits WebSockets that speak our protocol and show a token or a ticket. */
-export function createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms }: StreamOptions): Stream {
+export function createStream(options: StreamOptions): Stream {
+  const { office, securityHeaders, ping_ms } = options;
   const open = new Set<Connection>();
   let stopping = false;
   const webSockets = new WebSocketServer({
@@ -41,30 +46,16 @@ export function createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms
     maxPayload: Math.max(office.config.batch_body_bytes, office.config.body_bytes),
     handleProtocols: () => streamProtocol,
   });
+  const refuse = createRefusal(office, securityHeaders);
+  webSockets.on("wsClientError", ({ message }, socket, request) =>
+    refuse(request, socket, new HttpError(400, "invalid_input", `no WebSocket opens so: ${message}`)),
+  );
   const pinging = setInterval(() => {
     for (const connection of open) connection.checkAlive();
   }, ping_ms);
   pinging.unref();
 
-  const admit = (request: IncomingMessage): Caller => {
-    if (stopping) throw new BusError("unavailable", "the server is stopping", { retry_after_ms: 1_000 });
-    guardOrigin(request.headers);
-    const { pathname, searchParams } = new URL(request.url ?? "", "http://hive");
-    if (pathname !== streamPath) {
-      throw new BusError("operation_not_found", `WebSockets open at ${streamPath}, not at ${pathname.slice(0, 200)}`);
-    }
-    if (request.method !== "GET") throw new HttpError(405, "operation_not_found", "a WebSocket opens with GET");
-    requireProtocol(request);
-    return callerOf(request, searchParams);
-  };
-
-  const callerOf = (request: IncomingMessage, query: URLSearchParams): Caller => {
-    const ticket = query.get("ticket");
-    if (ticket === null) return doorkeeper.requireCaller(request);
-    const caller = tickets.redeem(ticket);
-    if (caller) return caller;
-    throw doorkeeper.turnAway(request, "this ticket was used, is older than 30 s, or never was; ask for a new one");
-  };
+  const admit = admission(options);
 
   return {
     upgrade(request, socket, head) {
@@ -72,6 +63,7 @@ export function createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms
       const onError = () => socket.destroy();
       socket.on("error", onError);
       try {
+        if (stopping) throw new BusError("unavailable", "the server is stopping", { retry_after_ms: 1_000 });
         const caller = admit(request);
         webSockets.handleUpgrade(request, socket, head, (ws) => {
           socket.off("error", onError);
@@ -86,7 +78,7 @@ export function createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms
           });
         });
       } catch (error) {
-        refuse(socket, error, office);
+        refuse(request, socket, error);
       }
     },
     get connections() {
@@ -109,6 +101,30 @@ export function createStream({ office, doorkeeper, tickets, guardOrigin, ping_ms
   };
 }
 
+/** Who asks to open a stream. @throws BusError where a stream is not opened so, or not to this caller. */
+function admission({ doorkeeper, tickets, guardOrigin }: StreamOptions): (request: IncomingMessage) => Caller {
+  const callerOf = (request: IncomingMessage, query: URLSearchParams): Caller => {
+    const ticket = query.get("ticket");
+    if (ticket === null) return doorkeeper.requireCaller(request);
+    const caller = tickets.redeem(ticket);
+    if (caller) return caller;
+    throw doorkeeper.turnAway(request, "this ticket was used, is older than 30 s, or never was; ask for a new one");
+  };
+
+  return (request) => {
+    requirePlainRequest(request);
+    guardOrigin(request.headers);
+    const { url = "" } = request;
+    const path = pathOf(url);
+    if (path !== streamPath) {
+      throw new BusError("operation_not_found", `WebSockets open at ${streamPath}, not at ${path.slice(0, 200)}`);
+    }
+    if (request.method !== "GET") throw new HttpError(405, "operation_not_found", "a WebSocket opens with GET");
+    requireProtocol(request);
+    return callerOf(request, new URLSearchParams(queryOf(url)));
+  };
+}
+
 function requireProtocol({ headers }: IncomingMessage): void {
   const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((it) => it.trim());
   if (offered.includes(streamProtocol)) return;
@@ -116,18 +132,12 @@ function requireProtocol({ headers }: IncomingMessage): void {
 }
 
 /** Says no in HTTP, which is what is spoken until the handshake is done. */
-function refuse(socket: Duplex, error: unknown, { log, newRequestId, metrics }: StreamOffice): void {
-  const request_id = newRequestId();
-  const problem = toProblem(error, request_id);
-  if (problem.code === "internal") log.error({ err: error, request_id }, "cannot open a stream");
-  metrics.observe("stream", problem.code, 0);
-  const body = JSON.stringify(problem);
-  const lines = [
-    `HTTP/1.1 ${problem.status} ${problem.title}`,
-    `Content-Type: ${problemType}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    "Connection: close",
-    ...Object.entries(problemHeaders(problem)).map(([name, value]) => `${name}: ${value}`),
-  ];
-  socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+function createRefusal({ log, newRequestId, metrics }: StreamOffice, securityHeaders: SecurityHeaders) {
+  return (request: IncomingMessage, socket: Duplex, error: unknown): void => {
+    const request_id = newRequestId();
+    const problem = toProblem(error, request_id);
+    if (problem.code === "internal") log.error({ err: error, request_id }, "cannot open a stream");
+    metrics.observe("stream", problem.code, 0);
+    socket.end(problemAnswer(problem, securityHeaders(request)), () => socket.destroy());
+  };
 }

@@ -70,7 +70,7 @@ export async function spawnServer(folder: string, options: SpawnOptions = {}): P
   const spawned = starting.use(spawnHivepost(["serve", "--port", "0", "--data-dir", folder], options));
   const listening = () => {
     assert.equal(spawned.process.exitCode, null, spawned.err());
-    return /^listening on (http:\S+)$/m.exec(spawned.out())?.[1];
+    return /^listening on (https?:\S+)$/m.exec(spawned.out())?.[1];
   };
   const url = await eventually("the server listens", listening, start_ms);
   starting.move();

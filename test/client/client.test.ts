@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { connect as connectFromBrowser } from "../../src/client/browser.ts";
 import { connect } from "../../src/client/client.ts";
 import { createConnection } from "../../src/client/connection.ts";
-import { openNodeSocket } from "../../src/client/socket-node.ts";
+import { nodeSockets } from "../../src/client/socket-node.ts";
 import { eventually } from "../support/eventually.ts";
 import { clockAt } from "../support/fixtures.ts";
 import { failsWith } from "./fails-with.ts";
@@ -123,7 +123,7 @@ describe("a connection", () => {
         connect_timeout_ms: 100_000,
         request_timeout_ms: 100_000,
         reconnect_max_ms: 10,
-        openSocket: openNodeSocket,
+        openSocket: nodeSockets(),
         clock,
         random: Math.random,
       },
@@ -147,7 +147,7 @@ describe("a connection", () => {
       reply({ ok: true, output: {} });
     });
     const clock = clockAt();
-    const options = { url: server.url, token, reconnect_max_ms: 10, openSocket: openNodeSocket, clock };
+    const options = { url: server.url, token, reconnect_max_ms: 10, openSocket: nodeSockets(), clock };
     const connection = createConnection(
       { ...options, connect_timeout_ms: 1_000, request_timeout_ms: 1_000, random: Math.random },
       { pushed: () => undefined, lost: () => undefined },

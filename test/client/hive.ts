@@ -6,6 +6,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
+import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, testConfig } from "../support/fixtures.ts";
 
 const version = "0.0.0-test";
@@ -30,7 +31,7 @@ const callers = new Map<string, Caller>([
   [limitedToken, { actor: "ada", scopes: ["agent"], agent_id: ada, key_id: "key-ada" }],
 ]);
 
-export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> {
+export async function startHive(overrides: Partial<Config> = {}, tls?: RenewedCertificate): Promise<Hive> {
   const config = testConfig({ port: 0, stop_ms: 500, max_attempts: 1_000, backoff_base_ms: 1, ...overrides });
   const policy = deliveryPolicy({ ...config, retry: retryOf(config) });
   await using opened = new AsyncDisposableStack();
@@ -58,6 +59,7 @@ export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> 
       status: () => store.status(),
       log: silentLog,
       version,
+      tls,
     });
   let server: RunningServer | undefined = await listen(0);
   const { url, port } = server;

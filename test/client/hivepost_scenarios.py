@@ -203,6 +203,17 @@ async def settings():
         raise AssertionError("it found a token where there is none")
 
 
+async def an_authority_that_is_not_known():
+    async with AgentMessageQueue(connect_timeout=600) as queue:
+        await fails("unreachable", queue.send_message("ada", "bob", "private"), "HIVEPOST_CA_FILE")
+    try:
+        AgentMessageQueue(ca_file=__file__)
+    except HivepostError as error:
+        assert error.code == "invalid_input" and __file__ in error.message
+    else:
+        raise AssertionError("it took a program for a certificate")
+
+
 def ids():
     made = [hivepost._new_id() for _ in range(20_000)]
     assert made == sorted(made) and len(set(made)) == len(made)

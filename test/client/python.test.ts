@@ -7,6 +7,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { before, describe, it } from "node:test";
 import type { AgentId } from "../../src/contract/messages.ts";
+import { authority_file, testCertificate } from "../support/certificates.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
 import { type Hive, limitedToken, operatorCall, startHive, token } from "./hive.ts";
 import { startWire } from "./wire.ts";
@@ -134,6 +135,17 @@ describe("hivepost.py", {
       url: hive.url,
       environment: { HIVEPOST_TOKEN_FILE: file, HIVEPOST_DATA_DIR: folder.path },
     });
+  });
+
+  it("speaks TLS with a server whose authority it is told, and with no other", async () => {
+    await using hive = await startHive({}, testCertificate());
+    const url = hive.url.replace("https", "wss");
+    const environment = { HIVEPOST_TOKEN: token, HIVEPOST_CA_FILE: authority_file };
+    await run("everyday", { url, environment });
+    await run("an_authority_that_is_not_known", { url: hive.url, environment: { HIVEPOST_TOKEN: token } });
+
+    await using stranger = await startHive({}, testCertificate("elsewhere"));
+    await run("an_authority_that_is_not_known", { url: stranger.url, environment });
   });
 
   it("is written for Python 3.8 and needs nothing but its standard library", () => {

@@ -4,7 +4,6 @@ import fc from "fast-check";
 import type { Delivery, LeaseId, MessageId } from "../../src/contract/messages.ts";
 import { renderMarkdown } from "../../src/server/markdown.ts";
 import { createOpenLeases } from "../../src/server/open-leases.ts";
-import { originGuard } from "../../src/server/origin.ts";
 import { parseJsonBytes, requireWellFormed } from "../../src/server/parse-json.ts";
 import { createTicketOffice } from "../../src/server/tickets.ts";
 import { clockAt, messageId } from "../support/fixtures.ts";
@@ -32,55 +31,6 @@ describe("parsing JSON", () => {
     assert.throws(() => parseJsonBytes(bytes), { code: "invalid_input", message: /nests deeper/ });
     // Parsing it first takes seconds.
     assert.ok(performance.now() - started_ms < 500);
-  });
-});
-
-describe("the guard of origins", () => {
-  const allows = (host: string, headers: { host?: string; origin?: string }) => {
-    try {
-      originGuard(host)(headers);
-      return true;
-    } catch {
-      return false;
-    }
-  };
-
-  it("knows this server by its address, by localhost and by no other name", () => {
-    assert.deepEqual(
-      [
-        "127.0.0.1:1",
-        "localhost",
-        "[::1]:9",
-        "a.localhost:1",
-        "evil.example",
-        "127.0.0.1.evil.example",
-        "10.0.0.5",
-        "",
-      ].map((host) => allows("127.0.0.1", { host })),
-      [true, true, true, true, false, false, false, false],
-    );
-    assert.equal(allows("127.0.0.1", {}), false);
-  });
-
-  it("knows a server by the name or address it was told to listen on", () => {
-    assert.equal(allows("hive.internal", { host: "HIVE.internal:4483" }), true);
-    assert.equal(allows("fd00::7", { host: "[fd00::7]:4483" }), true);
-    assert.equal(allows("hive.internal", { host: "other.internal" }), false);
-  });
-
-  it("knows a server that listens everywhere by any address, as a name alone could be pointed at it", () => {
-    for (const host of ["0.0.0.0", "::"]) {
-      assert.equal(allows(host, { host: "192.168.1.20:4483" }), true);
-      assert.equal(allows(host, { host: "[fd00::7]" }), true);
-      assert.equal(allows(host, { host: "evil.example" }), false);
-    }
-  });
-
-  it("lets pages call only from where they were served", () => {
-    const host = "localhost:4483";
-    assert.equal(allows("127.0.0.1", { host, origin: "http://localhost:4483" }), true);
-    assert.equal(allows("127.0.0.1", { host, origin: "http://localhost:4484" }), false);
-    assert.equal(allows("127.0.0.1", { host, origin: "null" }), false);
   });
 });
 

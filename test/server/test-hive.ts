@@ -10,6 +10,7 @@ import type { ErrorCode } from "../../src/contract/errors.ts";
 import { startServer } from "../../src/server/server.ts";
 import type { Timing } from "../../src/server/timing.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
+import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, bob, testConfig } from "../support/fixtures.ts";
 
 export const token = "hvp_test_operator";
@@ -48,6 +49,8 @@ type Options = {
   readonly log?: Log;
   /** Of the server; the bus behind it lives in real time. */
   readonly clock?: Clock;
+  /** Speaks TLS with it. */
+  readonly tls?: RenewedCertificate;
   /** Puts something between the server and the bus. */
   readonly wrap?: (mailroom: Mailroom) => Mailroom;
   /** Changes what the store says of itself. */
@@ -58,6 +61,7 @@ type Options = {
 export async function startHive({
   config: overrides = {},
   timing,
+  tls,
   log = silentLog,
   clock: serverClock = systemClock,
   wrap,
@@ -84,6 +88,7 @@ export async function startHive({
       log,
       clock: serverClock,
       version: "1.2.3",
+      tls,
       ...(timing && { timing }),
     }),
   );
