@@ -44,7 +44,10 @@ describe("MCP over HTTP", () => {
     await using client = await connect(agentToken);
     const sent = await callTool(client, "sendMessage", { to_agent: "bob", content: "from MCP" });
     assert.equal(sent.structuredContent?.["from_agent"], "ada");
-    const claimed = await callTool(client, "claimMessages", { agent_id: "bob" });
+    const foreign = await callTool(client, "claimMessages", { agent_id: "bob" });
+    assert.match(JSON.stringify(foreign.structuredContent), /"code":"forbidden"/);
+    await using operator = await connect();
+    const claimed = await callTool(operator, "claimMessages", { agent_id: "bob" });
     assert.match(JSON.stringify(claimed.structuredContent), /"content":"from MCP"/);
   });
 
