@@ -1,11 +1,16 @@
 import { readFileSync } from "node:fs";
+import { type AuditLog, openAuditLog } from "./app/audit.ts";
+import { openAuditKey } from "./app/audit-key.ts";
 import { createMailroom } from "./app/bus.ts";
 import { openFirstToken } from "./app/first-token.ts";
-import { systemClock } from "./base/clock.ts";
+import type { Store } from "./app/ports.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
+import type { Log } from "./base/log.ts";
 import type { RandomBytes } from "./base/uuid.ts";
 import { deliveryPolicy, loadConfig } from "./config.ts";
 import { openLog } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
+import { openAuditFile } from "./stores/audit/file.ts";
 import { openSqliteStore } from "./stores/sqlite/store.ts";
 
 type Source = Readonly<Record<string, string | undefined>>;
@@ -46,10 +51,13 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
     await openSqliteStore({ folder: dataDir, clock, policy, log, retention_ms, onFatal: failure.resolve }),
   );
   const { token, authenticate } = await openFirstToken(dataDir, randomBytes);
-  const mailroom = opened.use(createMailroom({ store, clock, config, randomBytes, log, version }));
+  const audit = opened.use(await openAudit({ folder: dataDir, store, clock, log, randomBytes }));
+  await audit.note({ event: "server_started", actor: "system", detail: { version } });
+  opened.defer(() => audit.note({ event: "server_stopped", actor: "system" }));
+  const mailroom = opened.use(createMailroom({ store, audit, clock, config, randomBytes, log, version }));
   log.info({ data_dir: dataDir, version }, "opened the hive");
   const status = () => mailroom.status();
-  const server = opened.use(await startServer({ mailroom, config, authenticate, status, log, version }));
+  const server = opened.use(await startServer({ mailroom, audit, config, authenticate, status, log, version }));
   const running = opened.move();
   return {
     url: server.url,
@@ -57,6 +65,28 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
     dataDir,
     failed: failure.promise,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+type AuditOptions = {
+  readonly folder: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly randomBytes: RandomBytes;
+};
+
+/** The audit log on its files; who opened the store holds the folder. */
+async function openAudit({ folder, store, clock, log, randomBytes }: AuditOptions): Promise<AuditLog> {
+  const key = await openAuditKey(folder, randomBytes);
+  const files = await openAuditFile({ folder, key, head: store.auditHead, clock, log });
+  const audit = openAuditLog({ store: files, clock, log });
+  return {
+    ...audit,
+    async [Symbol.asyncDispose]() {
+      await audit[Symbol.asyncDispose]();
+      await files[Symbol.asyncDispose]();
+    },
   };
 }
 

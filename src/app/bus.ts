@@ -1,9 +1,12 @@
-import type { Clock, StartTimer } from "../base/clock.ts";
+import { type Clock, type StartTimer, systemTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { createUuidV7, type RandomBytes } from "../base/uuid.ts";
 import type { Config } from "../config.ts";
 import { agentOperations } from "./agents.ts";
 import { createAnnouncer } from "./announcer.ts";
+import type { AuditLog } from "./audit.ts";
+import { auditOperations } from "./audit-operations.ts";
+import { auditedMailroom } from "./audited.ts";
 import { conversationOperations } from "./conversations.ts";
 import { createCursors } from "./cursors.ts";
 import { deliveryOperations } from "./deliveries.ts";
@@ -21,6 +24,7 @@ import { subscribe } from "./subscriptions.ts";
 /** What the bus needs from the outside world: `serve.ts` passes the real things, tests pass their own. */
 export type MailroomOptions = {
   readonly store: Store;
+  readonly audit: AuditLog;
   readonly clock: Clock;
   readonly config: Config;
   readonly randomBytes: RandomBytes;
@@ -32,11 +36,12 @@ export type MailroomOptions = {
 
 /** The bus in this process. It keeps time until it is disposed; the store stays its owner's. */
 export function createMailroom(options: MailroomOptions): Mailroom & AsyncDisposable {
-  const { store, clock, config, randomBytes, log, version } = options;
+  const { store, audit, clock, config, randomBytes, log, version } = options;
   const office: Office = {
     store,
+    audit,
     clock,
-    startTimer: options.startTimer ?? startRealTimer,
+    startTimer: options.startTimer ?? systemTimer,
     config,
     log,
     newId: createUuidV7(clock.now, randomBytes),
@@ -49,23 +54,22 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
   const resumed = resumeNotices(office).catch((error: unknown) => {
     log.error({ error }, "cannot look for notices that a crash may have swallowed");
   });
-  return {
+  const mailroom: Mailroom = {
     ...sendOperations(office),
     ...deliveryOperations(office),
     ...historyOperations(office),
     ...conversationOperations(office),
     ...agentOperations(office),
+    ...auditOperations(office),
     ...statusOperations(office, version),
     subscribe: (input, push, call) => subscribe(office, input, push, call),
     follow: followEvents(office),
+  };
+  return {
+    ...auditedMailroom(mailroom, { audit, log }),
     async [Symbol.asyncDispose]() {
       await resumed;
       await maintenance[Symbol.asyncDispose]();
     },
   };
-}
-
-function startRealTimer(delay_ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, delay_ms);
-  return () => clearTimeout(timer);
 }

@@ -8,6 +8,8 @@ export type Caller = {
   /** The name that ledgers show: the agent's id, or `operator`. */
   readonly actor: string;
   readonly scopes: readonly Scope[];
+  /** The public name of the token that was shown. */
+  readonly key_id?: string;
   /** Set for an agent's own token: it acts as this agent and no other. */
   readonly agent_id?: AgentId;
 };

@@ -15,3 +15,8 @@ export const systemClock: Clock = { now: () => Date.now(), elapsed: () => perfor
 
 /** Calls back once, after at least so long, unless the returned function is called first. Whoever owns the clock owns these. */
 export type StartTimer = (delay_ms: number, callback: () => void) => () => void;
+
+export const systemTimer: StartTimer = (delay_ms, callback) => {
+  const timer = setTimeout(callback, delay_ms);
+  return () => clearTimeout(timer);
+};

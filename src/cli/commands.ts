@@ -1,5 +1,8 @@
 import type { OperationName } from "../contract/routes.ts";
 import { type Arguments, UsageError } from "./arguments.ts";
+import { verifyAudit } from "./audit.ts";
+import type { Run } from "./command.ts";
+import type { ExitCode } from "./failure.ts";
 
 /** How an operation is said on the command line. */
 export type CommandOfOperation = {
@@ -12,6 +15,8 @@ export type CommandOfOperation = {
   readonly shorter?: Readonly<Record<string, string>>;
   /** Switches of the command alone: name → help. */
   readonly switches?: Readonly<Record<string, string>>;
+  /** First words that ask for something that is no call of the operation. */
+  readonly verbs?: Readonly<Record<string, (run: Run) => Promise<ExitCode>>>;
   readonly examples: readonly (readonly [line: string, explanation: string])[];
   /** The last word on the input. @throws UsageError */
   readonly adjust?: (input: Record<string, unknown>, given: Arguments) => Record<string, unknown>;
@@ -181,6 +186,16 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     words: ["agent_id"],
     shorter: { agent_id: "agent", current_task: "task" },
     examples: [[`heartbeat bob --status busy --task "login page"`, "bob is alive and at work"]],
+  },
+  readAudit: {
+    name: "audit",
+    words: ["event"],
+    verbs: { verify: verifyAudit },
+    examples: [
+      ["audit --since 2h", "what was done to tokens, keys, agents and history, and what was refused"],
+      ["audit access_denied --actor bob", "what bob asked for and may not"],
+      ["audit verify", "whether the log is as the server wrote it; needs no server"],
+    ],
   },
   health: {
     name: "health",

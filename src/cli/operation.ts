@@ -22,6 +22,9 @@ function toCommand(operation: OperationName): Command {
     examples: spec.examples,
     about: `Operation ${operation} of the API.`,
     run: async (run) => {
+      const [first] = run.given.words;
+      const verb = first && !first.literal && Object.hasOwn(spec.verbs ?? {}, first.text) && spec.verbs?.[first.text];
+      if (verb) return await verb(run);
       const around = { now: Date.now, readStdin: () => run.terminal.readStdin() };
       return await callAndPrint(operation, await inputOf(operation, spec, run.given, around), run);
     },

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from "typebox";
 import { Agent, AgentRegistration, Health, Heartbeat } from "./agents.ts";
+import { AuditEntry, AuditEvent, type AuditEventName } from "./audit.ts";
 import { Conversation, ConversationStatus, NewConversation } from "./conversations.ts";
 import { errorStatus } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -32,11 +33,25 @@ import type { OperationName } from "./routes.ts";
  */
 export type Scope = "open" | "agent" | "observe" | "operate" | "admin";
 
+/**
+ * What the audit log tells of an operation. `refusals`: only that it was forbidden to somebody; of every other that too. `each`:
+ * every time it was done. `reads`: that somebody who is no agent did it; what is alike within a minute is counted.
+ */
+export type AuditRule =
+  | "refusals"
+  | {
+      readonly entries: "each" | "reads";
+      readonly event: AuditEventName;
+      /** Fields of input and output that the entry shows, of lists the length; never what agents wrote. */
+      readonly fields?: readonly string[];
+    };
+
 export type Operation = {
   /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
   readonly summary: string;
   /** Who may call it besides `admin`; `agent` only for what is its own. */
   readonly scopes: readonly Scope[];
+  readonly audited: AuditRule;
   readonly input: TSchema;
   readonly output: TSchema;
   /** HTTP status of success. */
@@ -94,6 +109,7 @@ export const operations = {
   sendMessage: {
     summary: "Send a message to an agent, a group, any agent with a capability, or everyone.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: NewMessage,
     output: Message,
     status: 201,
@@ -101,6 +117,7 @@ export const operations = {
   sendMessages: {
     summary: "Send many messages in one request; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object({ messages: Type.Array(NewMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object(
       {
@@ -117,12 +134,14 @@ export const operations = {
   importMessages: {
     summary: "Store history that another path has already delivered; it is never delivered again.",
     scopes: ["operate"],
+    audited: { entries: "each", event: "messages_imported", fields: ["imported", "already_present"] },
     input: Type.Object({ messages: Type.Array(ImportedMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object({ imported: Type.Integer(), already_present: Type.Integer() }, strict),
   },
   claimMessages: {
     summary: "Lease the next messages of an inbox, waiting for one if asked; unacknowledged ones come back.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object(
       {
         agent_id: AgentId,
@@ -139,6 +158,7 @@ export const operations = {
   acknowledgeMessages: {
     summary: "Acknowledge many leased messages; each succeeds or fails by itself.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object(
       {
         acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
@@ -167,12 +187,14 @@ export const operations = {
   acknowledgeMessage: {
     summary: "Say that a leased message was handled, so that it is not delivered again.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict),
     output: Acknowledged,
   },
   rejectMessage: {
     summary: "Give a leased message back: it is tried again later, or becomes a dead letter after the last attempt.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -187,12 +209,14 @@ export const operations = {
   extendLease: {
     summary: "Keep a leased message for `lease_ms` more, from now.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId, lease_ms: LeaseMs }, strict),
     output: DeliveryStatus,
   },
   recordEvidence: {
     summary: "Note in the ledger that a leased message was put before the agent (injected) or taken up by it (seen).",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -207,18 +231,21 @@ export const operations = {
   getMessage: {
     summary: "Show a message, how each delivery of it stands, and everything that happened to it.",
     scopes: ["agent", "observe", "operate"],
+    audited: { entries: "reads", event: "messages_read" },
     input: Type.Object({ message_id: MessageId }, strict),
     output: TracedMessage,
   },
   searchMessages: {
     summary: "Search the history by participants, conversation, type, priority, state, time, metadata and words.",
     scopes: ["agent", "observe", "operate"],
+    audited: { entries: "reads", event: "messages_read", fields: ["messages"] },
     input: SearchQuery,
     output: Type.Object({ messages: Type.Array(Message), next_cursor: Type.Optional(Cursor) }, strict),
   },
   createConversation: {
     summary: "Open a conversation between participants.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: NewConversation,
     output: Conversation,
     status: 201,
@@ -226,6 +253,7 @@ export const operations = {
   listConversations: {
     summary: "List conversations, the latest activity first.",
     scopes: ["agent", "observe", "operate"],
+    audited: "refusals",
     input: Type.Object(
       {
         participant: Type.Optional(AgentId),
@@ -240,30 +268,35 @@ export const operations = {
   getConversation: {
     summary: "Show a conversation.",
     scopes: ["agent", "observe", "operate"],
+    audited: "refusals",
     input: Type.Object({ conversation_id: ConversationId }, strict),
     output: Conversation,
   },
   updateConversation: {
     summary: "Archive, close or reopen a conversation.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Type.Object({ conversation_id: ConversationId, status: ConversationStatus }, strict),
     output: Conversation,
   },
   getInbox: {
     summary: "Show how many messages wait for an agent, in which state, and why they are not delivered.",
     scopes: ["agent", "observe", "operate"],
+    audited: "refusals",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Inbox,
   },
   listDeadLetters: {
     summary: "List the messages that were given up, the latest first, with the reason.",
     scopes: ["agent", "observe", "operate"],
+    audited: { entries: "reads", event: "messages_read", fields: ["dead_letters"] },
     input: Type.Object({ agent_id: Type.Optional(AgentId), limit: Limit, cursor: Type.Optional(Cursor) }, strict),
     output: Type.Object({ dead_letters: Type.Array(DeadLetter), next_cursor: Type.Optional(Cursor) }, strict),
   },
   redriveDeadLetters: {
     summary: "Put dead or held messages back into their inboxes: those named, those of an agent, or all.",
     scopes: ["operate"],
+    audited: { entries: "each", event: "dead_letters_redriven", fields: ["agent_id", "redriven"] },
     input: Type.Object(
       {
         agent_id: Type.Optional(AgentId),
@@ -276,12 +309,14 @@ export const operations = {
   registerAgent: {
     summary: "Register an agent, or replace what is known of it; its inbox is kept.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: AgentRegistration,
     output: Agent,
   },
   listAgents: {
     summary: "List agents, optionally those with a capability, of a group, or in some health.",
     scopes: ["agent", "observe", "operate"],
+    audited: "refusals",
     input: Type.Object(
       { capability: Type.Optional(Name), group: Type.Optional(Name), health: Type.Optional(Health) },
       strict,
@@ -291,24 +326,47 @@ export const operations = {
   getAgent: {
     summary: "Show an agent.",
     scopes: ["agent", "observe", "operate"],
+    audited: "refusals",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Agent,
   },
   removeAgent: {
     summary: "Remove an agent; what still waits for it becomes dead letters, and the senders are told.",
     scopes: ["operate"],
+    audited: { entries: "each", event: "agent_removed", fields: ["agent_id", "dead"] },
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Type.Object({ removed: Type.Literal(true), dead: Type.Integer() }, strict),
   },
   heartbeat: {
     summary: "Say that an agent is alive, and how it is doing.",
     scopes: ["agent", "operate"],
+    audited: "refusals",
     input: Heartbeat,
     output: Agent,
+  },
+  readAudit: {
+    summary: "Read the audit log, the latest entry first: who did what to tokens, keys, agents and history.",
+    scopes: ["admin"],
+    audited: { entries: "reads", event: "audit_read", fields: ["entries"] },
+    input: Type.Object(
+      {
+        event: Type.Optional(AuditEvent),
+        actor: Type.Optional(
+          Type.String({ minLength: 1, maxLength: limits.name_length, description: "Only what this one did." }),
+        ),
+        since: Type.Optional(Timestamp),
+        until: Type.Optional(Timestamp),
+        limit: Limit,
+        cursor: Type.Optional(Cursor),
+      },
+      strict,
+    ),
+    output: Type.Object({ entries: Type.Array(AuditEntry), next_cursor: Type.Optional(Cursor) }, strict),
   },
   health: {
     summary: "Say whether the server works; with a token, in detail.",
     scopes: ["open"],
+    audited: "refusals",
     input: Type.Object({}, strict),
     output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
   },

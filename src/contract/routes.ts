@@ -25,6 +25,7 @@ export const routes = {
   getAgent: "GET /agents/{agent_id}",
   removeAgent: "DELETE /agents/{agent_id}",
   heartbeat: "POST /agents/{agent_id}/heartbeat",
+  readAudit: "GET /audit",
   health: "GET /health",
 } as const satisfies Record<string, Route>;
 

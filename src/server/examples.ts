@@ -172,5 +172,22 @@ export const examples: { readonly [Name in OperationName]: Example<Name> } = {
     input: { agent_id: bob, status: "busy", load: 0.7, current_task: "reviewing #42" },
     output: { ...agent, status: "busy", load: 0.7, current_task: "reviewing #42" },
   },
+  readAudit: {
+    input: { event: "agent_removed", limit: 50 },
+    output: {
+      entries: [
+        {
+          seq: 7,
+          at: claimed_at,
+          event: "agent_removed",
+          actor: "operator",
+          detail: { agent_id: "bob", dead: 0 },
+          prev: "pW1xX0Wb0uWyA2zJmJ8yYQm5m1nYw8m3H0c1oGq2b4Y",
+          mac: "3rUu0n3a4b1zC7dVw2mJx8k0s9q5t6y7u8i9o0pA1sD",
+        },
+      ],
+      next_cursor: cursor,
+    },
+  },
   health: { input: {}, output: { status: "ok" } },
 };

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { AuditLog } from "../app/audit.ts";
 import type { Caller, Mailroom } from "../app/mailroom.ts";
 import type { StoreStatus } from "../app/ports.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
@@ -9,7 +10,7 @@ import type { Log } from "../base/log.ts";
 import type { Config } from "../config.ts";
 import { operations } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
-import { type Authenticate, callerOrAnyone, requireCaller } from "./authenticate.ts";
+import { type Authenticate, callerOrAnyone, notingFailures, requireCaller } from "./authenticate.ts";
 import { createHttp } from "./http.ts";
 import { addMcp } from "./mcp.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -22,6 +23,8 @@ import { patience, type Timing } from "./timing.ts";
 
 export type ServerOptions = {
   readonly mailroom: Mailroom;
+  /** Hears of every token and ticket that is refused. */
+  readonly audit: Pick<AuditLog, "count">;
   readonly config: Config;
   readonly authenticate: Authenticate;
   /** For `/metrics`, which is the only reader of its observations. */
@@ -42,6 +45,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const newRequestId = requestIds();
   const guardOrigin = originGuard(config.host);
   const stopping = new AbortController();
+  const admitting = notingFailures(options.audit);
   const tickets = createTicketOffice(clock);
   const metrics: Metrics = createMetrics({
     status: options.status,
@@ -50,12 +54,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     refusedConnections: () => connections.refused,
   });
   const office = { mailroom, config, clock, log, metrics, newRequestId };
-  const stream: Stream = createStream({ office, authenticate, tickets, guardOrigin, ping_ms: timing.ping_ms });
+  const stream: Stream = createStream({
+    office,
+    authenticate,
+    admitting,
+    tickets,
+    guardOrigin,
+    ping_ms: timing.ping_ms,
+  });
 
   const app = createHttp({ config, log, metrics, timing, newRequestId, guardOrigin, stopping: stopping.signal });
-  const mustCall = (request: FastifyRequest) => requireCaller(authenticate, request.headers);
+  const mustCall = (request: FastifyRequest) =>
+    admitting(request.ip, () => requireCaller(authenticate, request.headers));
   const mayCall = (request: FastifyRequest, name: OperationName): Caller =>
-    isOpen(name) ? callerOrAnyone(authenticate, request.headers) : mustCall(request);
+    isOpen(name) ? admitting(request.ip, () => callerOrAnyone(authenticate, request.headers)) : mustCall(request);
   addRoutes(app, { mailroom, config, log, authenticate: mayCall, stopping: stopping.signal });
   addMcp(app, { mailroom, config, log, version, authenticate: mustCall, stopping: stopping.signal });
   addPages(app, { authenticate: mustCall, metrics, tickets, version });

@@ -4,7 +4,7 @@ import { WebSocketServer } from "ws";
 import type { Caller } from "../app/mailroom.ts";
 import { BusError } from "../contract/errors.ts";
 import { streamPath, streamProtocol } from "../contract/stream.ts";
-import { type Authenticate, requireCaller } from "./authenticate.ts";
+import { type Admitting, type Authenticate, requireCaller } from "./authenticate.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { HttpError, problemType, toProblem } from "./problem.ts";
 import type { StreamOffice } from "./stream-request.ts";
@@ -24,6 +24,7 @@ export type Stream = {
 export type StreamOptions = {
   readonly office: StreamOffice;
   readonly authenticate: Authenticate;
+  readonly admitting: Admitting;
   readonly tickets: TicketOffice;
   readonly guardOrigin: (headers: IncomingMessage["headers"]) => void;
   /** How often a silent connection is asked whether it is there. */
@@ -31,7 +32,14 @@ export type StreamOptions = {
 };
 
 /** `GET /stream`: admits WebSockets that speak our protocol and show a token or a ticket. */
-export function createStream({ office, authenticate, tickets, guardOrigin, ping_ms }: StreamOptions): Stream {
+export function createStream({
+  office,
+  authenticate,
+  admitting,
+  tickets,
+  guardOrigin,
+  ping_ms,
+}: StreamOptions): Stream {
   const open = new Set<Connection>();
   let stopping = false;
   const webSockets = new WebSocketServer({
@@ -55,7 +63,7 @@ export function createStream({ office, authenticate, tickets, guardOrigin, ping_
     }
     if (request.method !== "GET") throw new HttpError(405, "operation_not_found", "a WebSocket opens with GET");
     requireProtocol(request);
-    return callerOf(request, searchParams);
+    return admitting(request.socket.remoteAddress, () => callerOf(request, searchParams));
   };
 
   const callerOf = ({ headers }: IncomingMessage, query: URLSearchParams): Caller => {

@@ -1,9 +1,11 @@
+import { openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Mailroom } from "../../src/app/mailroom.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import { testConfig } from "../support/fixtures.ts";
 
@@ -27,9 +29,11 @@ export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> 
   const policy = deliveryPolicy({ ...config, retry: retryOf(config) });
   await using opened = new AsyncDisposableStack();
   const store = opened.use(openMemoryStore({ clock: systemClock, policy }));
+  const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock: systemClock, log: silentLog }));
   const mailroom = opened.use(
     createMailroom({
       store,
+      audit,
       clock: systemClock,
       config,
       randomBytes: (bytes) => crypto.getRandomValues(bytes),
@@ -40,6 +44,7 @@ export async function startHive(overrides: Partial<Config> = {}): Promise<Hive> 
   const listen = (port: number) =>
     startServer({
       mailroom,
+      audit,
       config: { ...config, port },
       authenticate: (shown) => (shown === token ? { actor: "operator", scopes: ["admin"] } : undefined),
       status: () => store.status(),

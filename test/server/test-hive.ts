@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import type { StoreStatus } from "../../src/app/ports.ts";
@@ -8,6 +9,7 @@ import { type Config, deliveryPolicy } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/contract/errors.ts";
 import { startServer } from "../../src/server/server.ts";
 import type { Timing } from "../../src/server/timing.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import { ada, bob, testConfig } from "../support/fixtures.ts";
 
@@ -58,15 +60,25 @@ export async function startHive({
   await using opened = new AsyncDisposableStack();
   const clock = systemClock;
   const store = opened.use(openMemoryStore({ clock, policy: deliveryPolicy(config) }));
+  const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock, log }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
-  const bus = opened.use(createMailroom({ store, clock, config, randomBytes, log, version: "1.2.3" }));
+  const bus = opened.use(createMailroom({ store, audit, clock, config, randomBytes, log, version: "1.2.3" }));
   const caller: Caller = { actor: "operator", scopes: ["admin"] };
   for (const agent_id of [ada, bob]) await bus.registerAgent({ agent_id }, { caller });
   const mailroom = wrap?.(bus) ?? bus;
   const status = async () => restate(await bus.status());
   const authenticate = (it: string) => callers.get(it);
   const server = opened.use(
-    await startServer({ mailroom, config, authenticate, status, log, version: "1.2.3", ...(timing && { timing }) }),
+    await startServer({
+      mailroom,
+      audit,
+      config,
+      authenticate,
+      status,
+      log,
+      version: "1.2.3",
+      ...(timing && { timing }),
+    }),
   );
   const running = opened.move();
   return {

@@ -53,7 +53,13 @@ export function createGate(store: Store, chance: Chance, witness: Witness): Gate
     (typeof ordered)[number]
   >;
   return {
-    store: { ...ports, events: store.events, status: () => store.status(), [Symbol.asyncDispose]: async () => {} },
+    store: {
+      ...ports,
+      events: store.events,
+      auditHead: store.auditHead,
+      status: () => store.status(),
+      [Symbol.asyncDispose]: async () => {},
+    },
     async drain(most = Number.POSITIVE_INFINITY) {
       for (let passed = 0; passed < most; passed++) {
         // A turn of the event loop: everyone who got an answer goes on until the next question to the store.

@@ -1,12 +1,14 @@
+import { openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Store } from "../../src/app/ports.ts";
 import type { Clock } from "../../src/base/clock.ts";
-import type { Log } from "../../src/base/log.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
 import type { Config } from "../../src/config.ts";
 import { BusError } from "../../src/contract/errors.ts";
 import type { BusEvent } from "../../src/contract/events.ts";
 import type { Cursor } from "../../src/contract/messages.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import type { Chance } from "./chance.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { type Model, takeOver } from "./model.ts";
@@ -62,6 +64,7 @@ export async function startServer(run: Run): Promise<void> {
   );
   const mailroom = createMailroom({
     store: gate.store,
+    audit: openAuditLog({ store: openMemoryAudit(), clock: time.clock, log: silentLog, startTimer: time.startTimer }),
     clock: time.clock,
     startTimer: time.startTimer,
     config,
