@@ -68,13 +68,13 @@ export async function openAuditFile(options: AuditFileOptions): Promise<AuditSto
         (cause: unknown) => group.forEach((it) => void it.written.reject(notWritten(cause))),
       );
     }
+    // In the same turn in which nothing was left, lest somebody come between and wait for ever.
+    writing = undefined;
   };
   const append = (notes: readonly AuditNote[]): Promise<void> => {
     const written = Promise.withResolvers<void>();
     waiting.push({ notes, written });
-    writing ??= writeAll().finally(() => {
-      writing = undefined;
-    });
+    writing ??= writeAll();
     return written.promise;
   };
 

@@ -18,21 +18,19 @@ export function createHeadKeeper(head: AuditHead, key: Uint8Array, log: Log): He
     while (wanted) {
       const link = wanted;
       wanted = undefined;
-      await head.write(sealHead(key, link));
+      // Where it fails, the file is ahead of its head until the next entry: only a cut of these lines would go unnoticed.
+      await head.write(sealHead(key, link)).catch((error: unknown) => {
+        log.error({ err: error }, "cannot note the end of the audit log in the database");
+      });
     }
+    // In the same turn in which nothing was wanted, lest a wish that comes between be forgotten.
+    writing = undefined;
   };
 
   return {
     keep(link) {
       wanted = link;
-      writing ??= write()
-        .catch((error: unknown) => {
-          // The file is ahead of its head until the next entry: no harm but that a cut of these lines would go unnoticed.
-          log.error({ err: error }, "cannot note the end of the audit log in the database");
-        })
-        .finally(() => {
-          writing = undefined;
-        });
+      writing ??= write();
     },
     settled: async () => await writing,
   };
