@@ -1,5 +1,14 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
+import { openAuditKey, readAuditKey } from "./app/audit-key.ts";
+import type { AuditNote } from "./app/ports.ts";
+import { systemClock } from "./base/clock.ts";
+import { silentLog } from "./base/log.ts";
+import { toTimestamp } from "./base/time.ts";
+import { BusError } from "./contract/errors.ts";
+import { openAuditFile } from "./stores/audit/file.ts";
+import { type AuditVerdict, verifyAuditLog } from "./stores/audit/verify.ts";
+import { openAuditHead } from "./stores/sqlite/audit-head.ts";
 import { backupDatabase, checkDatabase, restoreDatabase } from "./stores/sqlite/backup.ts";
 import { lockFolder } from "./stores/sqlite/lock.ts";
 import { databaseName } from "./stores/sqlite/schema.ts";
@@ -14,7 +23,9 @@ type OnProgress = (progress: { readonly done: number; readonly total: number }) 
 
 /** Copies the hive as it is now into one file, also while a server works on it. @throws BusError */
 export async function backUp(folder: string, target: string, onProgress: OnProgress): Promise<Counts> {
-  return await backupDatabase(folder, target, onProgress);
+  const counts = await backupDatabase(folder, target, onProgress);
+  await noteUnlessInUse(folder, { event: "hive_backed_up", detail: { messages: counts.messages } });
+  return counts;
 }
 
 export type Restored = {
@@ -25,7 +36,9 @@ export type Restored = {
 
 /** Puts a backup in place; what stood there is kept aside. No server may be running there. @throws BusError */
 export async function restore(file: string, folder: string, how: { readonly force: boolean }): Promise<Restored> {
-  return await restoreDatabase(file, folder, how);
+  const restored = await restoreDatabase(file, folder, how);
+  await noteUnlessInUse(folder, { event: "hive_restored", detail: { messages: restored.counts.messages } });
+  return restored;
 }
 
 export function hasHive(folder: string): boolean {
@@ -42,4 +55,32 @@ export function examine(folder: string, onProgress: OnProgress): Examined {
 /** Makes sure that no server works on the folder. @throws BusError `data_dir_in_use` naming the process that does. */
 export function requireUnused(folder: string): void {
   lockFolder(folder)[Symbol.dispose]();
+}
+
+/**
+ * Says whether the audit log of a folder is as the servers wrote it; also while one is at work.
+ *
+ * @throws BusError `invalid_input` where there is no hive or no key, `unavailable` where the key is not whole.
+ */
+export async function verifyAudit(folder: string): Promise<AuditVerdict> {
+  const head = openAuditHead(folder);
+  const key = await readAuditKey(folder);
+  if (!key)
+    throw new BusError("invalid_input", `${folder} has no audit key: no server that keeps an audit log has run there`);
+  return await verifyAuditLog(folder, key, head.read);
+}
+
+/** A log has one writer: while a server works on the folder nothing can be added from here. */
+async function noteUnlessInUse(folder: string, about: Pick<AuditNote, "event" | "detail">): Promise<void> {
+  await using opened = new AsyncDisposableStack();
+  try {
+    opened.use(lockFolder(folder));
+  } catch (error) {
+    if (error instanceof BusError && error.code === "data_dir_in_use") return;
+    throw error;
+  }
+  const key = await openAuditKey(folder, (bytes) => crypto.getRandomValues(bytes));
+  const head = openAuditHead(folder);
+  const log = opened.use(await openAuditFile({ folder, key, head, clock: systemClock, log: silentLog }));
+  await log.append([{ at: toTimestamp(systemClock.now()), actor: "local", ...about }]);
 }

@@ -1,12 +1,17 @@
 import { readFileSync } from "node:fs";
 import { openAccess } from "./app/access.ts";
+import { type AuditLog, openAuditLog } from "./app/audit.ts";
+import { openAuditKey } from "./app/audit-key.ts";
 import { createMailroom } from "./app/bus.ts";
 import { openFirstToken } from "./app/first-token.ts";
-import { systemClock } from "./base/clock.ts";
+import type { Store } from "./app/ports.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
+import type { Log } from "./base/log.ts";
 import type { RandomBytes } from "./base/uuid.ts";
 import { deliveryPolicy, loadConfig } from "./config.ts";
 import { openLog } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
+import { openAuditFile } from "./stores/audit/file.ts";
 import { openSqliteStore } from "./stores/sqlite/store.ts";
 import { certificateFiles } from "./tls/certificate.ts";
 import { followCertificate } from "./tls/renewal.ts";
@@ -52,11 +57,14 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
   );
   const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log }));
   const token = await openFirstToken(dataDir, access, randomBytes);
-  const mailroom = opened.use(createMailroom({ store, access, clock, config, randomBytes, log, version }));
+  const audit = opened.use(await openAudit({ folder: dataDir, store, clock, log, randomBytes }));
+  await audit.note({ event: "server_started", actor: "system", detail: { version } });
+  opened.defer(() => audit.note({ event: "server_stopped", actor: "system" }));
+  const mailroom = opened.use(createMailroom({ store, access, audit, clock, config, randomBytes, log, version }));
   log.info({ data_dir: dataDir, version }, "opened the hive");
   const status = () => mailroom.status();
   const { authenticate } = access;
-  const server = opened.use(await startServer({ mailroom, config, authenticate, status, log, version, tls }));
+  const server = opened.use(await startServer({ mailroom, audit, config, authenticate, status, log, version, tls }));
   const running = opened.move();
   return {
     url: server.url,
@@ -64,6 +72,28 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
     dataDir,
     failed: failure.promise,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+type AuditOptions = {
+  readonly folder: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly randomBytes: RandomBytes;
+};
+
+/** The audit log on its files; who opened the store holds the folder. */
+async function openAudit({ folder, store, clock, log, randomBytes }: AuditOptions): Promise<AuditLog> {
+  const key = await openAuditKey(folder, randomBytes);
+  const files = await openAuditFile({ folder, key, head: store.auditHead, clock, log });
+  const audit = openAuditLog({ store: files, clock, log });
+  return {
+    ...audit,
+    async [Symbol.asyncDispose]() {
+      await audit[Symbol.asyncDispose]();
+      await files[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -49,7 +49,7 @@ describe("the table of operations", () => {
     }
   });
 
-  it("lets whoever may observe read everything but tokens, and change nothing", () => {
+  it("lets whoever may observe read everything but tokens and the audit log, and change nothing", () => {
     for (const { name, method, scopes } of table) {
       const mayObserve = scopes.includes("observe") || scopes.includes("open");
       const isForAdmins = scopes.every((it) => it === "admin");

@@ -5,6 +5,9 @@ import type { Config } from "../config.ts";
 import type { Access } from "./access.ts";
 import { agentOperations } from "./agents.ts";
 import { createAnnouncer } from "./announcer.ts";
+import type { AuditLog } from "./audit.ts";
+import { auditOperations } from "./audit-operations.ts";
+import { auditedMailroom } from "./audited.ts";
 import { conversationOperations } from "./conversations.ts";
 import { createCursors } from "./cursors.ts";
 import { deliveryOperations } from "./deliveries.ts";
@@ -25,6 +28,7 @@ import { tokenOperations } from "./tokens.ts";
 export type MailroomOptions = {
   readonly store: Store;
   readonly access: Access;
+  readonly audit: AuditLog;
   readonly clock: Clock;
   readonly config: Config;
   readonly randomBytes: RandomBytes;
@@ -36,10 +40,11 @@ export type MailroomOptions = {
 
 /** The bus in this process. It keeps time until it is disposed; the store stays its owner's. */
 export function createMailroom(options: MailroomOptions): Mailroom & AsyncDisposable {
-  const { store, access, clock, config, randomBytes, log, version } = options;
+  const { store, access, audit, clock, config, randomBytes, log, version } = options;
   const office: Office = {
     store,
     access,
+    audit,
     clock,
     startTimer: options.startTimer ?? startRealTimer,
     config,
@@ -61,12 +66,13 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
     ...conversationOperations(office),
     ...agentOperations(office),
     ...tokenOperations(office),
+    ...auditOperations(office),
     ...statusOperations(office, version),
     subscribe: (input, push, call) => subscribe(office, input, push, call),
     follow: followEvents(office),
   };
   return {
-    ...guardMailroom(mailroom, store.fleet),
+    ...auditedMailroom(guardMailroom(mailroom, store.fleet), { audit, log }),
     async [Symbol.asyncDispose]() {
       await resumed;
       await maintenance[Symbol.asyncDispose]();

@@ -1,9 +1,9 @@
-import { chmod, open, readFile, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import type { RandomBytes } from "../base/uuid.ts";
 import { BusError } from "../contract/errors.ts";
 import { makeToken, parseToken, type Token } from "../crypto/tokens.ts";
 import type { Access } from "./access.ts";
+import { readSecretFile, writeSecretFile } from "./secret-file.ts";
 
 /**
  * The hive's first admin token, from `admin.token` in the data folder; made once, readable by its owner alone. Whoever
@@ -18,34 +18,15 @@ export async function openFirstToken(folder: string, access: Access, randomBytes
 }
 
 async function readToken(file: string): Promise<Token | undefined> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
+  const text = await readSecretFile(file);
   if (text === undefined) return undefined;
-  const token = parseToken(text.trim());
-  if (!token) {
-    throw new BusError("unavailable", `${file} holds no whole token; move it away, and the next start makes a new one`);
-  }
-  if ((await stat(file)).mode & 0o077) await chmod(file, 0o600);
-  return token;
+  const token = parseToken(text);
+  if (token) return token;
+  throw new BusError("unavailable", `${file} holds no whole token; move it away, and the next start makes a new one`);
 }
 
-/** Whole or not at all, and on disk before anybody is told of it. */
 async function createToken(file: string, randomBytes: RandomBytes): Promise<Token> {
   const token = makeToken("admin", randomBytes);
-  const unfinished = `${file}.new`;
-  const handle = await open(unfinished, "w", 0o600);
-  try {
-    await handle.chmod(0o600);
-    await handle.writeFile(`${token.text}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(unfinished, file);
-  // The new name is on disk once its folder is.
-  await using folder = await open(path.dirname(file), "r");
-  await folder.sync();
+  await writeSecretFile(file, token.text);
   return token;
 }

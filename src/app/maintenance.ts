@@ -53,7 +53,16 @@ export async function sweepOnce(office: Office): Promise<number | undefined> {
   return swept.next_due_ms;
 }
 
-async function prune({ store, clock, config }: Office): Promise<void> {
+async function prune({ store, clock, config, audit }: Office): Promise<void> {
   const before_ms = clock.now() - config.retention_ms;
-  while ((await store.history.prune(before_ms, step)) === step);
+  let messages = 0;
+  for (let forgotten = step; forgotten === step; messages += forgotten) {
+    forgotten = await store.history.prune(before_ms, step);
+  }
+  if (messages === 0) return;
+  await audit.count({
+    event: "messages_forgotten",
+    actor: "system",
+    detail: { messages, retention_ms: config.retention_ms },
+  });
 }

@@ -4,12 +4,14 @@ import type { Config } from "../config.ts";
 import type { AgentId, LeaseId } from "../contract/messages.ts";
 import type { Access } from "./access.ts";
 import type { Announcer } from "./announcer.ts";
+import type { AuditLog } from "./audit.ts";
 import type { Cursors } from "./cursors.ts";
 import type { Store } from "./ports.ts";
 
 /** What every use case works with. */
 export type Office = {
   readonly store: Store;
+  readonly audit: AuditLog;
   readonly clock: Clock;
   readonly startTimer: StartTimer;
   readonly config: Config;

@@ -1,4 +1,5 @@
 import type { Agent, AgentRegistration, Heartbeat } from "../contract/agents.ts";
+import type { AuditEntry, AuditEventName } from "../contract/audit.ts";
 import type { Conversation, ConversationStatus } from "../contract/conversations.ts";
 import type { BusEvent } from "../contract/events.ts";
 import type {
@@ -300,6 +301,35 @@ export type StoreStatus = {
   readonly observations: Readonly<Record<string, readonly number[]>>;
 };
 
+/** An entry of the audit log before it has its place in it. */
+export type AuditNote = Omit<AuditEntry, "seq" | "prev" | "mac">;
+
+/** Times in milliseconds, wall time. */
+export type AuditQuery = {
+  readonly event?: AuditEventName;
+  readonly actor?: string;
+  readonly since_ms?: number;
+  readonly until_ms?: number;
+  readonly limit: number;
+  /** Only entries before this one. */
+  readonly before_seq?: number;
+};
+
+/** The audit log: grows at its end, and nothing in it ever changes. */
+export type AuditStore = {
+  /** On disk when it resolves, in this order. @throws BusError `storage_full`, `unavailable`: then nothing was written. */
+  append(notes: readonly AuditNote[]): Promise<void>;
+  /** The latest first; `next` is the number of the last entry on the page. */
+  entries(query: AuditQuery): Promise<Page<AuditEntry>>;
+};
+
+/** A place, apart from the audit log, for the word that says where it ends. */
+export type AuditHead = {
+  read(): Promise<string | undefined>;
+  /** On disk when it resolves. */
+  write(head: string): Promise<void>;
+};
+
 export type Store = AsyncDisposable & {
   readonly deliveries: DeliveryStore;
   readonly history: HistoryStore;
@@ -307,5 +337,6 @@ export type Store = AsyncDisposable & {
   readonly events: EventLog;
   readonly fleet: FleetStore;
   readonly tokens: TokenStore;
+  readonly auditHead: AuditHead;
   status(): Promise<StoreStatus>;
 };

@@ -1,5 +1,6 @@
 import { describeDuration } from "../base/time.ts";
 import type { Agent } from "../contract/agents.ts";
+import type { AuditEntry } from "../contract/audit.ts";
 import type { Conversation } from "../contract/conversations.ts";
 import { type Delivery, type DeliveryStatus, type Message, priorities } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
@@ -69,6 +70,8 @@ const printers: Printers = {
       ? `no such token; make one with: ${programName} token create AGENT\n`
       : tokens.map(tokenLine).join(""),
   revokeToken: (token) => `revoked ${tokenLine(token)}`,
+  readAudit: ({ entries, next_cursor }, columns) =>
+    entries.length === 0 ? "no entry found\n" : auditTable(entries, columns) + more(next_cursor),
   health: (health) => `${health.status}\n${detailsOf(health)}`,
 };
 
@@ -178,6 +181,15 @@ function agentBlock(agent: Agent): string {
   ].filter(([, value]) => value !== "");
   const lines = facts.map(([name = "", value = ""]) => `  ${name.padEnd(10)}${visibleLine(value)}\n`);
   return `${agent.agent_id}: ${agent.health}, ${agent.status}\n${lines.join("")}`;
+}
+
+function auditTable(entries: readonly AuditEntry[], columns: number): string {
+  const titles = ["at", "event", "by", "token", "from", "detail"].map((title) => ({ title }));
+  const rows = entries.map(({ at, event, actor, key_id = "", address = "", detail }) => {
+    const facts = Object.entries(detail).map(([name, value]) => `${name}=${value}`);
+    return [at, event, actor, key_id, address, facts.join(" ")];
+  });
+  return table(titles, rows, columns);
 }
 
 function detailsOf(health: Readonly<Record<string, unknown>>): string {

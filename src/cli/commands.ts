@@ -205,6 +205,14 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     shorter: { key_id: "key" },
     examples: [["token revoke 7Zk3QpX0a1B", "void at once; what is connected with it is cut off"]],
   },
+  readAudit: {
+    name: "audit",
+    words: ["event"],
+    examples: [
+      ["audit --since 2h", "what was done to tokens, keys, agents and history, and what was refused"],
+      ["audit access_denied --actor bob", "what bob asked for and may not"],
+    ],
+  },
   health: {
     name: "health",
     also: ["status", "ping"],

@@ -8,7 +8,7 @@ const groups: readonly (readonly [title: string, names: readonly string[]])[] = 
   ["Send and receive", ["send", "send-many", "claim", "ack", "ack-many", "reject", "extend", "evidence"]],
   ["Agents", ["register", "agents", "agent", "heartbeat", "remove", "inbox"]],
   ["History", ["search", "show", "conversations", "conversation", "open", "set-conversation", "import", "replay"]],
-  ["Tokens", ["token create", "token list", "token revoke"]],
+  ["Tokens and traces", ["token create", "token list", "token revoke", "audit", "audit verify"]],
   ["Find out", ["top", "tail", "why", "health", "dead", "redrive"]],
   ["Anything else", ["call", "mcp", "help", "version"]],
 ];

@@ -1,3 +1,4 @@
+import { verifyAuditCommand } from "./audit.ts";
 import { backupCommand, restoreCommand } from "./backup.ts";
 import type { Command } from "./command.ts";
 import { configCommand } from "./config.ts";
@@ -18,6 +19,7 @@ export const specialCommands: readonly Command[] = [
   doctorCommand,
   backupCommand,
   restoreCommand,
+  verifyAuditCommand,
   topCommand,
   tailCommand,
   whyCommand,

@@ -1,4 +1,5 @@
 import type { TSchema } from "typebox";
+import type { AuditEventName } from "./audit.ts";
 import type { TokenScope } from "./tokens.ts";
 
 /** Who may call an operation; `open` needs no token. */
@@ -28,6 +29,19 @@ export type Touches =
  */
 export type RateClass = "send" | "read" | "manage" | "finish";
 
+/**
+ * What the audit log tells of an operation. `refusals`: only that it was forbidden to somebody; of every other that too. `each`:
+ * every time it was done. `reads`: that somebody who is no agent did it; what is alike within a minute is counted.
+ */
+export type AuditRule =
+  | "refusals"
+  | {
+      readonly entries: "each" | "reads";
+      readonly event: AuditEventName;
+      /** Fields of input and output that the entry shows, of lists the length; never what agents wrote. */
+      readonly fields?: readonly string[];
+    };
+
 export type Operation = {
   /** One sentence, imperative: what OpenAPI, MCP and `--help` show. */
   readonly summary: string;
@@ -35,6 +49,7 @@ export type Operation = {
   readonly scopes: readonly Scope[];
   readonly touches: Touches;
   readonly rate_class: RateClass;
+  readonly audited: AuditRule;
   readonly input: TSchema;
   readonly output: TSchema;
   /** HTTP status of success. */

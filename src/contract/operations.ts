@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { Agent, AgentRegistration, Health, Heartbeat } from "./agents.ts";
+import { AuditEntry, AuditEvent } from "./audit.ts";
 import { Conversation, ConversationStatus, NewConversation } from "./conversations.ts";
 import { errorStatus } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -9,14 +10,12 @@ import {
   Cursor,
   DeadLetter,
   Delivery,
-  DeliveryState,
   DeliveryStatus,
   ImportedMessage,
   Inbox,
   LeaseId,
   Message,
   MessageId,
-  MessageType,
   Moment,
   Name,
   NewMessage,
@@ -26,10 +25,10 @@ import {
 } from "./messages.ts";
 import type { Operation } from "./operation.ts";
 import type { OperationName } from "./routes.ts";
+import { PageLimit, SearchQuery } from "./search.ts";
 import { IssuedToken, KeyId, NewToken, TokenInfo } from "./tokens.ts";
 
 const strict = { additionalProperties: false } as const;
-const Limit = Type.Optional(Type.Integer({ minimum: 1, maximum: limits.page, default: limits.default_page }));
 const Reason = Type.String({ maxLength: limits.reason_length });
 const LeaseMs = Type.Integer(limits.lease_ms);
 const CodeEnum = Type.Enum(Object.keys(errorStatus));
@@ -43,37 +42,6 @@ const Acknowledged = Type.Object(
   strict,
 );
 
-const SearchFields = Type.Object(
-  {
-    participant: Type.Optional(AgentId),
-    with: Type.Optional(AgentId),
-    from_agent: Type.Optional(AgentId),
-    to_agent: Type.Optional(AgentId),
-    conversation_id: Type.Optional(ConversationId),
-    priority: Type.Optional(Priority),
-    message_type: Type.Optional(MessageType),
-    state: Type.Optional(DeliveryState),
-    since: Type.Optional(Timestamp),
-    until: Type.Optional(Timestamp),
-    q: Type.Optional(Type.String({ maxLength: limits.query_length, description: "All of these whole words." })),
-    order: Type.Optional(
-      Type.Unsafe<"asc" | "desc">(Type.Enum(["asc", "desc"], { default: "desc", description: "By time." })),
-    ),
-    limit: Limit,
-    cursor: Type.Optional(Cursor),
-  },
-  {
-    ...strict,
-    patternProperties: { "^metadata\\..{1,256}$": Type.Union([Type.String(), Type.Number(), Type.Boolean()]) },
-    description: "`metadata.<path>` asks for an equal scalar at that path, e.g. `metadata.ticket=42`.",
-  },
-);
-
-type SearchQuery = Static<typeof SearchFields> & {
-  readonly [field: `metadata.${string}`]: string | number | boolean;
-};
-const SearchQuery = Type.Unsafe<SearchQuery>(SearchFields);
-
 /** Everything the bus can do. REST, OpenAPI, MCP, the CLI, the client and the guard are read off this table. */
 export const operations = {
   sendMessage: {
@@ -81,6 +49,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "sender",
     rate_class: "send",
+    audited: "refusals",
     input: NewMessage,
     output: Message,
     status: 201,
@@ -90,6 +59,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "sender",
     rate_class: "send",
+    audited: "refusals",
     input: Type.Object({ messages: Type.Array(NewMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object(
       {
@@ -108,6 +78,7 @@ export const operations = {
     scopes: ["operate"],
     touches: "hive",
     rate_class: "send",
+    audited: { entries: "each", event: "messages_imported", fields: ["imported", "already_present"] },
     input: Type.Object({ messages: Type.Array(ImportedMessage, { minItems: 1, maxItems: limits.batch }) }, strict),
     output: Type.Object({ imported: Type.Integer(), already_present: Type.Integer() }, strict),
   },
@@ -116,6 +87,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "agent",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object(
       {
         agent_id: AgentId,
@@ -134,6 +106,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "lease",
     rate_class: "finish",
+    audited: "refusals",
     input: Type.Object(
       {
         acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
@@ -164,6 +137,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "lease",
     rate_class: "finish",
+    audited: "refusals",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict),
     output: Acknowledged,
   },
@@ -172,6 +146,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "lease",
     rate_class: "finish",
+    audited: "refusals",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -188,6 +163,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "lease",
     rate_class: "finish",
+    audited: "refusals",
     input: Type.Object({ message_id: MessageId, lease_id: LeaseId, lease_ms: LeaseMs }, strict),
     output: DeliveryStatus,
   },
@@ -196,6 +172,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "lease",
     rate_class: "finish",
+    audited: "refusals",
     input: Type.Object(
       {
         message_id: MessageId,
@@ -212,6 +189,7 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "message",
     rate_class: "read",
+    audited: { entries: "reads", event: "messages_read" },
     input: Type.Object({ message_id: MessageId }, strict),
     output: TracedMessage,
   },
@@ -220,6 +198,7 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "messages",
     rate_class: "read",
+    audited: { entries: "reads", event: "messages_read", fields: ["messages"] },
     input: SearchQuery,
     output: Type.Object({ messages: Type.Array(Message), next_cursor: Type.Optional(Cursor) }, strict),
   },
@@ -228,6 +207,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "conversation",
     rate_class: "manage",
+    audited: "refusals",
     input: NewConversation,
     output: Conversation,
     status: 201,
@@ -237,11 +217,12 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "conversations",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object(
       {
         participant: Type.Optional(AgentId),
         status: Type.Optional(ConversationStatus),
-        limit: Limit,
+        limit: PageLimit,
         cursor: Type.Optional(Cursor),
       },
       strict,
@@ -253,6 +234,7 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "conversation",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object({ conversation_id: ConversationId }, strict),
     output: Conversation,
   },
@@ -261,6 +243,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "conversation",
     rate_class: "manage",
+    audited: "refusals",
     input: Type.Object({ conversation_id: ConversationId, status: ConversationStatus }, strict),
     output: Conversation,
   },
@@ -269,6 +252,7 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "agent",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Inbox,
   },
@@ -277,7 +261,8 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "messages",
     rate_class: "read",
-    input: Type.Object({ agent_id: Type.Optional(AgentId), limit: Limit, cursor: Type.Optional(Cursor) }, strict),
+    audited: { entries: "reads", event: "messages_read", fields: ["dead_letters"] },
+    input: Type.Object({ agent_id: Type.Optional(AgentId), limit: PageLimit, cursor: Type.Optional(Cursor) }, strict),
     output: Type.Object({ dead_letters: Type.Array(DeadLetter), next_cursor: Type.Optional(Cursor) }, strict),
   },
   redriveDeadLetters: {
@@ -285,6 +270,7 @@ export const operations = {
     scopes: ["operate"],
     touches: "hive",
     rate_class: "manage",
+    audited: { entries: "each", event: "dead_letters_redriven", fields: ["agent_id", "redriven"] },
     input: Type.Object(
       {
         agent_id: Type.Optional(AgentId),
@@ -299,6 +285,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "agent",
     rate_class: "manage",
+    audited: "refusals",
     input: AgentRegistration,
     output: Agent,
   },
@@ -307,6 +294,7 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "nothing",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object(
       { capability: Type.Optional(Name), group: Type.Optional(Name), health: Type.Optional(Health) },
       strict,
@@ -318,6 +306,7 @@ export const operations = {
     scopes: ["agent", "observe", "operate"],
     touches: "nothing",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Agent,
   },
@@ -326,6 +315,7 @@ export const operations = {
     scopes: ["operate"],
     touches: "hive",
     rate_class: "manage",
+    audited: { entries: "each", event: "agent_removed", fields: ["agent_id", "dead"] },
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Type.Object({ removed: Type.Literal(true), dead: Type.Integer() }, strict),
   },
@@ -334,6 +324,7 @@ export const operations = {
     scopes: ["agent", "operate"],
     touches: "agent",
     rate_class: "manage",
+    audited: "refusals",
     input: Heartbeat,
     output: Agent,
   },
@@ -342,6 +333,7 @@ export const operations = {
     scopes: ["admin"],
     touches: "hive",
     rate_class: "manage",
+    audited: { entries: "each", event: "token_created", fields: ["key_id", "agent_id", "expires_at"] },
     input: NewToken,
     output: IssuedToken,
     status: 201,
@@ -351,6 +343,7 @@ export const operations = {
     scopes: ["admin"],
     touches: "hive",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object({ agent_id: Type.Optional(AgentId) }, strict),
     output: Type.Object({ tokens: Type.Array(TokenInfo) }, strict),
   },
@@ -359,14 +352,37 @@ export const operations = {
     scopes: ["admin"],
     touches: "hive",
     rate_class: "manage",
+    audited: { entries: "each", event: "token_revoked", fields: ["key_id", "agent_id"] },
     input: Type.Object({ key_id: KeyId }, strict),
     output: TokenInfo,
+  },
+  readAudit: {
+    summary: "Read the audit log, the latest entry first: who did what to tokens, keys, agents and history.",
+    scopes: ["admin"],
+    touches: "hive",
+    rate_class: "read",
+    audited: { entries: "reads", event: "audit_read", fields: ["entries"] },
+    input: Type.Object(
+      {
+        event: Type.Optional(AuditEvent),
+        actor: Type.Optional(
+          Type.String({ minLength: 1, maxLength: limits.name_length, description: "Only what this one did." }),
+        ),
+        since: Type.Optional(Timestamp),
+        until: Type.Optional(Timestamp),
+        limit: PageLimit,
+        cursor: Type.Optional(Cursor),
+      },
+      strict,
+    ),
+    output: Type.Object({ entries: Type.Array(AuditEntry), next_cursor: Type.Optional(Cursor) }, strict),
   },
   health: {
     summary: "Say whether the server works; with a token, in detail.",
     scopes: ["open"],
     touches: "nothing",
     rate_class: "read",
+    audited: "refusals",
     input: Type.Object({}, strict),
     output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
   },

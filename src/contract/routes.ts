@@ -28,6 +28,7 @@ export const routes = {
   createToken: "POST /tokens",
   listTokens: "GET /tokens",
   revokeToken: "DELETE /tokens/{key_id}",
+  readAudit: "GET /audit",
   health: "GET /health",
 } as const satisfies Record<string, Route>;
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { AuditLog } from "../app/audit.ts";
 import type { Lockout } from "../app/lockout.ts";
 import type { Caller } from "../app/mailroom.ts";
 import { BusError } from "../contract/errors.ts";
@@ -56,4 +57,22 @@ export function createDoorkeeper(authenticate: Authenticate, lockout: Lockout): 
 export function requireObserver(caller: Caller): void {
   if (caller.scopes.some((it) => it === "observe" || it === "operate" || it === "admin")) return;
   throw new BusError("forbidden", `${caller.actor} may not read this; it takes a token with the scope observe or more`);
+}
+
+/** Finds out who calls from an address. */
+export type Admitting = (address: string | undefined, authenticate: () => Caller) => Caller;
+
+/** Tells the audit log of each failure, by the address it came from; what was shown is told to nobody. */
+export function notingFailures(audit: Pick<AuditLog, "count">): Admitting {
+  return (address, authenticate) => {
+    try {
+      return authenticate();
+    } catch (error) {
+      if (error instanceof BusError && error.code === "unauthenticated") {
+        // Nobody waits: a flood of guesses shall not be slowed to the pace of the disk, nor hold anybody up.
+        void audit.count({ event: "authentication_failed", actor: "anyone", address });
+      }
+      throw error;
+    }
+  };
 }

@@ -189,5 +189,22 @@ export const examples: { readonly [Name in OperationName]: Example<Name> } = {
   },
   listTokens: { input: {}, output: { tokens: [{ ...token_info, last_used_at: claimed_at }] } },
   revokeToken: { input: { key_id: token_info.key_id }, output: { ...token_info, revoked_at: claimed_at } },
+  readAudit: {
+    input: { event: "agent_removed", limit: 50 },
+    output: {
+      entries: [
+        {
+          seq: 7,
+          at: claimed_at,
+          event: "agent_removed",
+          actor: "operator",
+          detail: { agent_id: "bob", dead: 0 },
+          prev: "pW1xX0Wb0uWyA2zJmJ8yYQm5m1nYw8m3H0c1oGq2b4Y",
+          mac: "3rUu0n3a4b1zC7dVw2mJx8k0s9q5t6y7u8i9o0pA1sD",
+        },
+      ],
+      next_cursor: cursor,
+    },
+  },
   health: { input: {}, output: { status: "ok" } },
 };

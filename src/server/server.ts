@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { AuditLog } from "../app/audit.ts";
 import { createLockout } from "../app/lockout.ts";
 import type { Caller, Mailroom } from "../app/mailroom.ts";
 import type { StoreStatus } from "../app/ports.ts";
@@ -11,7 +12,7 @@ import { type Config, listed } from "../config.ts";
 import { operations } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
 import type { RenewedCertificate } from "../tls/renewal.ts";
-import { type Authenticate, createDoorkeeper } from "./authenticate.ts";
+import { type Authenticate, createDoorkeeper, notingFailures } from "./authenticate.ts";
 import { type Connections, watchConnections } from "./connections.ts";
 import { createHttp } from "./http.ts";
 import { requireGuardedAddress } from "./listener.ts";
@@ -27,6 +28,8 @@ import { patience, type Timing } from "./timing.ts";
 
 export type ServerOptions = {
   readonly mailroom: Mailroom;
+  /** Hears of every token and ticket that is refused. */
+  readonly audit: Pick<AuditLog, "count">;
   readonly config: Config;
   readonly authenticate: Authenticate;
   /** For `/metrics`, which is the only reader of its observations. */
@@ -54,6 +57,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
   const scheme = tls ? "https" : "http";
   const stopping = new AbortController();
+  const admitting = notingFailures(options.audit);
   const tickets = createTicketOffice(clock);
   const metrics: Metrics = createMetrics({
     status: options.status,
@@ -66,12 +70,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const lockout = createLockout({ config, clock, onLockedOut: metrics.lockedOut });
   const doorkeeper = createDoorkeeper(options.authenticate, lockout);
   const office = { mailroom, rates, config, clock, log, metrics, newRequestId };
-  const stream: Stream = createStream({ office, doorkeeper, tickets, ...guards, ping_ms: timing.ping_ms });
+  const stream: Stream = createStream({
+    office,
+    doorkeeper,
+    admitting,
+    tickets,
+    ...guards,
+    ping_ms: timing.ping_ms,
+  });
 
   const app = createHttp({ config, log, metrics, timing, newRequestId, ...guards, tls, stopping: stopping.signal });
-  const mustCall = (request: FastifyRequest) => doorkeeper.requireCaller(request.raw);
+  const mustCall = (request: FastifyRequest) => admitting(request.ip, () => doorkeeper.requireCaller(request.raw));
   const mayCall = (request: FastifyRequest, name: OperationName): Caller =>
-    isOpen(name) ? doorkeeper.callerOrAnyone(request.raw) : mustCall(request);
+    isOpen(name) ? admitting(request.ip, () => doorkeeper.callerOrAnyone(request.raw)) : mustCall(request);
   addRoutes(app, { mailroom, rates, config, log, authenticate: mayCall, stopping: stopping.signal });
   addMcp(app, { mailroom, rates, config, log, version, authenticate: mustCall, stopping: stopping.signal });
   addPages(app, { authenticate: mustCall, metrics, tickets, version, addressOf: addressReader(config, scheme) });

@@ -4,7 +4,7 @@ import { WebSocketServer } from "ws";
 import type { Caller } from "../app/mailroom.ts";
 import { BusError } from "../contract/errors.ts";
 import { streamPath, streamProtocol } from "../contract/stream.ts";
-import type { Doorkeeper } from "./authenticate.ts";
+import type { Admitting, Doorkeeper } from "./authenticate.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import type { GuardOrigin } from "./origin.ts";
 import { pathOf, queryOf, requirePlainRequest } from "./plain-request.ts";
@@ -27,6 +27,7 @@ export type Stream = {
 export type StreamOptions = {
   readonly office: StreamOffice;
   readonly doorkeeper: Doorkeeper;
+  readonly admitting: Admitting;
   readonly tickets: TicketOffice;
   readonly guardOrigin: GuardOrigin;
   readonly securityHeaders: SecurityHeaders;
@@ -102,7 +103,12 @@ export function createStream(options: StreamOptions): Stream {
 }
 
 /** Who asks to open a stream. @throws BusError where a stream is not opened so, or not to this caller. */
-function admission({ doorkeeper, tickets, guardOrigin }: StreamOptions): (request: IncomingMessage) => Caller {
+function admission({
+  doorkeeper,
+  admitting,
+  tickets,
+  guardOrigin,
+}: StreamOptions): (request: IncomingMessage) => Caller {
   const callerOf = (request: IncomingMessage, query: URLSearchParams): Caller => {
     const ticket = query.get("ticket");
     if (ticket === null) return doorkeeper.requireCaller(request);
@@ -121,7 +127,7 @@ function admission({ doorkeeper, tickets, guardOrigin }: StreamOptions): (reques
     }
     if (request.method !== "GET") throw new HttpError(405, "operation_not_found", "a WebSocket opens with GET");
     requireProtocol(request);
-    return callerOf(request, new URLSearchParams(queryOf(url)));
+    return admitting(request.socket.remoteAddress, () => callerOf(request, new URLSearchParams(queryOf(url))));
   };
 }
 

@@ -93,6 +93,7 @@ const inputs: { readonly [Name in OperationName]: (side: Side, world: World) => 
   createToken: () => ({ scopes: ["observe"] }),
   listTokens: () => ({}),
   revokeToken: (_, { key_id }) => ({ key_id }),
+  readAudit: () => ({}),
   health: () => ({}),
 };
 

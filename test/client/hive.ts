@@ -1,10 +1,12 @@
 import { openAccess } from "../../src/app/access.ts";
+import { openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { type Config, deliveryPolicy } from "../../src/config.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, testConfig } from "../support/fixtures.ts";
@@ -40,10 +42,12 @@ export async function startHive(overrides: Partial<Config> = {}, tls?: RenewedCe
   const access = opened.use(
     await openAccess({ tokens: store.tokens, clock: systemClock, randomBytes, log: silentLog }),
   );
+  const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock: systemClock, log: silentLog }));
   const mailroom = opened.use(
     createMailroom({
       store,
       access,
+      audit,
       clock: systemClock,
       config,
       randomBytes,
@@ -54,6 +58,7 @@ export async function startHive(overrides: Partial<Config> = {}, tls?: RenewedCe
   const listen = (port: number) =>
     startServer({
       mailroom,
+      audit,
       config: { ...config, port },
       authenticate: (shown) => callers.get(shown),
       status: () => store.status(),

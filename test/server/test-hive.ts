@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { openAccess } from "../../src/app/access.ts";
+import { openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Caller, Mailroom } from "../../src/app/mailroom.ts";
 import type { StoreStatus } from "../../src/app/ports.ts";
@@ -9,6 +10,7 @@ import { type Config, deliveryPolicy } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/contract/errors.ts";
 import { startServer } from "../../src/server/server.ts";
 import type { Timing } from "../../src/server/timing.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, bob, testConfig } from "../support/fixtures.ts";
@@ -71,9 +73,10 @@ export async function startHive({
   await using opened = new AsyncDisposableStack();
   const clock = systemClock;
   const store = opened.use(openMemoryStore({ clock, policy: deliveryPolicy(config) }));
+  const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock, log }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
   const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log }));
-  const bus = opened.use(createMailroom({ store, access, clock, config, randomBytes, log, version: "1.2.3" }));
+  const bus = opened.use(createMailroom({ store, access, audit, clock, config, randomBytes, log, version: "1.2.3" }));
   const caller: Caller = { actor: "operator", scopes: ["admin"] };
   for (const agent_id of [ada, bob]) await bus.registerAgent({ agent_id }, { caller });
   const mailroom = wrap?.(bus) ?? bus;
@@ -82,6 +85,7 @@ export async function startHive({
   const server = opened.use(
     await startServer({
       mailroom,
+      audit,
       config,
       authenticate,
       status,

@@ -1,13 +1,15 @@
 import { openAccess } from "../../src/app/access.ts";
+import { openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Store } from "../../src/app/ports.ts";
 import type { Clock } from "../../src/base/clock.ts";
-import type { Log } from "../../src/base/log.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
 import type { Config } from "../../src/config.ts";
 import { BusError } from "../../src/contract/errors.ts";
 import type { BusEvent } from "../../src/contract/events.ts";
 import type { Cursor } from "../../src/contract/messages.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import type { Chance } from "./chance.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { type Model, takeOver } from "./model.ts";
@@ -67,6 +69,7 @@ export async function startServer(run: Run): Promise<void> {
   const mailroom = createMailroom({
     store: gate.store,
     access,
+    audit: openAuditLog({ store: openMemoryAudit(), clock, log: silentLog, startTimer: time.startTimer }),
     clock,
     startTimer: time.startTimer,
     config,

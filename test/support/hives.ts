@@ -1,4 +1,5 @@
 import { openAccess } from "../../src/app/access.ts";
+import { type AuditLog, openAuditLog } from "../../src/app/audit.ts";
 import { createMailroom } from "../../src/app/bus.ts";
 import type { Call, Mailroom } from "../../src/app/mailroom.ts";
 import type { Store } from "../../src/app/ports.ts";
@@ -10,6 +11,7 @@ import type { Bus } from "../../src/contract/operations.ts";
 import { fillRoute, type OperationName, operationNames } from "../../src/contract/routes.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { clockAt, type TestClock, testConfig } from "./fixtures.ts";
 
 export type OpenStore = (options: { clock: Clock; policy: DeliveryPolicy }) => Store | Promise<Store>;
@@ -17,6 +19,7 @@ export type OpenStore = (options: { clock: Clock; policy: DeliveryPolicy }) => S
 /** A mailroom on a store of its own, on a clock that moves when told. */
 export type OpenMailroom = AsyncDisposable & {
   readonly mailroom: Mailroom & AsyncDisposable;
+  readonly audit: AuditLog;
   readonly clock: TestClock;
   readonly config: Config;
 };
@@ -31,22 +34,24 @@ export async function openMailroom(
   const config = testConfig(settings);
   await using opened = new AsyncDisposableStack();
   const store = opened.use(await openStore({ clock, policy: deliveryPolicy(config) }));
+  const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock, log: silentLog }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
   const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log: silentLog }));
   const mailroom = opened.use(
-    createMailroom({ store, access, clock, config, randomBytes, log: silentLog, version: "test" }),
+    createMailroom({ store, access, audit, clock, config, randomBytes, log: silentLog, version: "test" }),
   );
   const owned = opened.move();
-  return { mailroom, clock, config, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { mailroom, audit, clock, config, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Accepts one token, which stands for an operator. */
 export const testToken = "test-token";
 
 /** Puts a mailroom on a free port. */
-export function serveMailroom({ mailroom, config, clock }: OpenMailroom): Promise<RunningServer> {
+export function serveMailroom({ mailroom, audit, config, clock }: OpenMailroom): Promise<RunningServer> {
   return startServer({
     mailroom,
+    audit,
     config: { ...config, port: 0, stop_ms: 500 },
     authenticate: (token) => (token === testToken ? operatorCall.caller : undefined),
     status: () => mailroom.status(),

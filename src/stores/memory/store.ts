@@ -1,4 +1,4 @@
-import type { EventLog, Store, StoreStatus } from "../../app/ports.ts";
+import type { AuditHead, EventLog, Store, StoreStatus } from "../../app/ports.ts";
 import type { Clock } from "../../base/clock.ts";
 import { type Priority, priorities } from "../../contract/messages.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
@@ -22,9 +22,20 @@ export function openMemoryStore({ clock, policy }: { clock: Clock; policy: Deliv
     events: eventLog(state),
     fleet: fleetStore(state),
     tokens: tokenStore(clock),
+    auditHead: auditHead(),
     status: async () => statusOf(state),
     async [Symbol.asyncDispose]() {
       state.listeners.clear();
+    },
+  };
+}
+
+function auditHead(): AuditHead {
+  let kept: string | undefined;
+  return {
+    read: async () => kept,
+    async write(head) {
+      kept = head;
     },
   };
 }

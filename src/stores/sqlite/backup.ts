@@ -5,8 +5,16 @@ import { backup, DatabaseSync } from "node:sqlite";
 import { BusError } from "../../contract/errors.ts";
 import { openConnection } from "./connection.ts";
 import { asDamage, damaged } from "./damage.ts";
+import { isDamage } from "./failure.ts";
 import { lockFolder } from "./lock.ts";
-import { databaseName, schemaVersion, schemaVersionOf } from "./schema.ts";
+import {
+  databaseName,
+  readAuditHead,
+  removeAuditHead,
+  schemaVersion,
+  schemaVersionOf,
+  writeAuditHead,
+} from "./schema.ts";
 
 /** How far a long piece of work is: of `total` steps `done` are done. */
 export type OnProgress = (progress: { readonly done: number; readonly total: number }) => void;
@@ -72,6 +80,7 @@ export async function restoreDatabase(
   await copyFile(file, arriving);
   try {
     const counts = requireUsable(arriving, file);
+    keepAuditHead(target, arriving);
     await syncFile(arriving);
     const moved_to = await moveAside(folder);
     await rename(arriving, target);
@@ -178,6 +187,25 @@ async function moveAside(folder: string): Promise<string | undefined> {
   mkdirSync(aside, { mode: 0o700 });
   for (const name of present) await rename(path.join(folder, name), path.join(aside, name));
   return aside;
+}
+
+/** The audit log belongs to the folder and not to the backup, so what was known of its end stays known. */
+function keepAuditHead(from: string, into: string): void {
+  const head = existsSync(from) ? auditHeadOf(from) : undefined;
+  using db = new DatabaseSync(into);
+  if (head === undefined) removeAuditHead(db);
+  else writeAuditHead(db, head);
+}
+
+/** Undefined where the database is too damaged to say; then the log tells that its end is not known. */
+function auditHeadOf(file: string): string | undefined {
+  try {
+    using db = openConnection(file, "reader");
+    return readAuditHead(db);
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
 }
 
 async function syncFile(file: string): Promise<void> {

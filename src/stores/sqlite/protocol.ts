@@ -119,6 +119,7 @@ export type WriterOperations = {
     /** `dead`: of how many dead letters in whose inbox nothing is left. */
     result: { readonly messages: number; readonly dead: readonly (readonly [agent_id: AgentId, letters: number])[] };
   };
+  keep_audit_head: { request: { readonly head: string }; result: undefined };
   /** Nothing; its answer says that everything before it has been written. */
   barrier: { request: Record<never, never>; result: undefined };
   /** Writes down what is written late, so that readers see it. */

@@ -164,5 +164,25 @@ export function readMeta(db: DatabaseSync, name: MetaName): number | undefined {
 }
 
 export function writeMeta(db: DatabaseSync, name: MetaName, value: number): void {
+  putMeta(db, name, value);
+}
+
+/** Where the audit log of the folder ends, in the words of whoever keeps that log. */
+const auditHeadName = "audit_head";
+
+export function readAuditHead(db: DatabaseSync): string | undefined {
+  const row = db.prepare("SELECT value FROM meta WHERE name = ?").get(auditHeadName);
+  return row ? String(row["value"]) : undefined;
+}
+
+export function writeAuditHead(db: DatabaseSync, head: string): undefined {
+  putMeta(db, auditHeadName, head);
+}
+
+export function removeAuditHead(db: DatabaseSync): void {
+  db.prepare("DELETE FROM meta WHERE name = ?").run(auditHeadName);
+}
+
+function putMeta(db: DatabaseSync, name: string, value: number | string): void {
   db.prepare("INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value").run(name, value);
 }

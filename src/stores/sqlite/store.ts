@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { Store } from "../../app/ports.ts";
+import type { AuditHead, Store } from "../../app/ports.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
@@ -26,6 +26,7 @@ import { unpackAnswer } from "./packing.ts";
 import type { CheckpointerOptions, FromCheckpointer, FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { createReaderClient, type ReaderClient } from "./reader-client.ts";
 import type { FromReader, ReaderOptions, ToReader } from "./reader-protocol.ts";
+import { readAuditHead } from "./schema.ts";
 import { startThread, type Thread } from "./threads.ts";
 import { loadTokens, tokenStore } from "./tokens.ts";
 
@@ -99,8 +100,16 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
     events: eventLog(context, bell),
     fleet: fleetStore(context, agents),
     tokens: tokenStore(context, tokens),
+    auditHead: auditHead(context),
     status: async () => measures.statusOf(context, file),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+function auditHead({ queue, lookups }: StoreContext): AuditHead {
+  return {
+    read: async () => lookups.load(readAuditHead),
+    write: (head) => queue.submit({ operation: "keep_audit_head", head }, { apply: () => undefined }),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { WriterOperation, WriterOperations, WriterRequest, WriterResult } from "./protocol.ts";
-import { readMeta, writeMeta } from "./schema.ts";
+import { readMeta, writeAuditHead, writeMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
 import { type Arrivals, createArrivals } from "./writer-arrivals.ts";
 import type { OpenedConversation } from "./writer-conversations.ts";
@@ -32,6 +32,7 @@ export function createWriterOperations(state: WriterState): WriterOperationSet {
     ...conversationOperations(state),
     ...agentOperations(state),
     ...tokenOperations(state),
+    keep_audit_head: ({ head }) => writeAuditHead(state.db, head),
     barrier: () => undefined,
     flush: () => state.conversations.flush(state.lastPublished()),
   };

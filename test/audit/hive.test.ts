@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { openAuditLog } from "../../src/app/audit.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { BusError } from "../../src/contract/errors.ts";
+import type { Operation } from "../../src/contract/operation.ts";
+import { operations } from "../../src/contract/operations.ts";
+import { operationNames } from "../../src/contract/routes.ts";
+import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
+import { openTestHive } from "../cli/test-hive.ts";
+import { clockAt, temporaryFolder } from "../support/fixtures.ts";
+
+describe("a hive", () => {
+  it("notes what was done, by whom, and never what was said or shown", async () => {
+    await using hive = await openTestHive();
+    for (const agent of ["ada", "bob"]) await hive.hivepost("register", agent);
+    await hive.hivepost("send", "bob", "the-secret-of-the-hive", "--from", "ada");
+    for (let i = 0; i < 3; i++) await hive.hivepost("search", "secret");
+    for (let i = 0; i < 50; i++) {
+      await fetch(`${hive.url}/agents`, { headers: { authorization: `Bearer hvp_guess_number_${i}` } });
+    }
+    await hive.hivepost("remove", "bob");
+    const { entries } = await hive.json("audit");
+    const told = (entries as unknown as { event: string; detail: object }[]).map((it) => it.event).reverse();
+    assert.deepEqual(told, ["server_started", "messages_read", "authentication_failed", "agent_removed"]);
+    const [removed] = entries as unknown as { actor: string; detail: object }[];
+    assert.deepEqual([removed?.actor, removed?.detail], ["operator", { agent_id: "bob", dead: 1 }]);
+    await hive.matches(["audit", "agent_removed"], /agent_removed +operator +agent_id=bob dead=1/);
+    await hive.matches(["audit", "verify"], /^whole: \d entries from \S+ to \S+\n$/);
+    const text = readFileSync(path.join(hive.dataDir, "audit.jsonl"), "utf8");
+    assert.doesNotMatch(text, /the-secret|hvp_/);
+    assert.ok(!text.includes(hive.token));
+  });
+
+  it("can be given back from a backup without its audit log being called cut, and that is noted", async () => {
+    await using folder = await temporaryFolder();
+    const copy = path.join(folder.path, "copy.db");
+    const second = path.join(folder.path, "second");
+    await using hive = await openTestHive();
+    assert.equal((await hive.hivepost("backup", copy)).code, 0);
+    const restored = await hive.hivepost("restore", copy, "--data-dir", second);
+    assert.equal(restored.code, 0, restored.err);
+    const { code, out } = await hive.hivepost("audit", "verify", "--data-dir", second);
+    assert.deepEqual([code, out.split(" from")[0]], [0, "whole: 1 entry"]);
+    assert.match(readFileSync(path.join(second, "audit.jsonl"), "utf8"), /hive_restored/);
+  });
+
+  it("is told what is wrong with its log, with exit code 1", async () => {
+    await using hive = await openTestHive();
+    const file = path.join(hive.dataDir, "audit.jsonl");
+    const { writeFileSync } = await import("node:fs");
+    writeFileSync(file, readFileSync(file, "utf8").replace("server_started", "server_stopped"));
+    const { code, out } = await hive.hivepost("audit", "verify");
+    assert.equal(code, 1);
+    assert.match(out, /^edited: audit.jsonl line 1: entry 1 stood here/);
+    assert.equal((await hive.hivepost("audit", "verify", "more")).code, 2);
+  });
+});
+
+describe("what happens often", () => {
+  it("is written once, and then counted until the minute is over", async () => {
+    const store = openMemoryAudit();
+    const timers: (() => void)[] = [];
+    const startTimer = (_: number, callback: () => void) => {
+      timers.push(callback);
+      return () => undefined;
+    };
+    const audit = openAuditLog({ store, clock: clockAt(), log: silentLog, startTimer });
+    const failed = (n: number) =>
+      audit.count({ event: "authentication_failed", actor: "anyone", address: `10.0.${n >> 8}.${n & 255}` });
+    for (let i = 0; i < 1_000; i++) await failed(1);
+    await audit.count({ event: "messages_read", actor: "eve", detail: { messages: 2 } });
+    await audit.count({ event: "messages_read", actor: "eve", detail: { messages: 3 } });
+    for (const ring of timers.splice(0)) ring();
+    const { rows } = await store.entries({ limit: 100 });
+    assert.deepEqual(rows.map((it) => [it.event, it.detail["count"] ?? 1, it.detail["messages"]]).reverse(), [
+      ["authentication_failed", 1, undefined],
+      ["messages_read", 1, 2],
+      ["authentication_failed", 999, undefined],
+      ["messages_read", 1, 3],
+    ]);
+    for (let i = 0; i < 20_000; i++) await failed(i);
+    await audit[Symbol.asyncDispose]();
+    assert.ok((await store.entries({ limit: 10_000 })).rows.length < 600);
+  });
+
+  it("waits while nothing can be written, and what must be noted is refused meanwhile", async () => {
+    const memory = openMemoryAudit();
+    let isFull = true;
+    const store = {
+      ...memory,
+      append: async (notes: Parameters<typeof memory.append>[0]) => {
+        if (isFull) throw new BusError("storage_full", "full");
+        await memory.append(notes);
+      },
+    };
+    await using audit = openAuditLog({ store, clock: clockAt(), log: silentLog });
+    await audit.requireWritable();
+    await audit.count({ event: "access_denied", actor: "eve" });
+    await assert.rejects(audit.note({ event: "token_created", actor: "eve" }), { code: "storage_full" });
+    await assert.rejects(audit.requireWritable(), { code: "storage_full" });
+    isFull = false;
+    await audit.requireWritable();
+    const { rows } = await memory.entries({ limit: 9 });
+    assert.deepEqual(
+      rows.map((it) => [it.event, it.detail["count"]]),
+      [["access_denied", 1]],
+    );
+  });
+});
+
+it("the table of operations shows in the audit log only fields that there are, and none that agents write", () => {
+  for (const name of operationNames) {
+    const { audited, input, output }: Operation = operations[name];
+    if (audited === "refusals") continue;
+    const known = [input, output].flatMap((it) => Object.keys((it as { properties?: object }).properties ?? {}));
+    for (const field of audited.fields ?? []) {
+      assert.ok(known.includes(field), `${name}: ${field}`);
+      assert.ok(!["content", "metadata", "q", "reason"].includes(field), `${name}: ${field}`);
+    }
+  }
+});
