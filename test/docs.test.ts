@@ -195,11 +195,13 @@ function leadsSomewhere(document: MarkdownDocument, link: string): boolean {
 function commandLines(): { file: string; command: string; flags: string[] }[] {
   return documents.flatMap(({ file, spans, blocks }) =>
     [...spans, ...blocks.filter((it) => it.language !== "text").flatMap((it) => it.text.split("\n"))].flatMap((line) =>
-      [...line.matchAll(/(?:^|[|;&(] *|npx )hivepost ([a-z-]+)([^|;&#]*)/g)].map(([, command = "", rest = ""]) => ({
-        file,
-        command,
-        flags: [...rest.matchAll(/(?<=\s)--[a-z-]+/g)].map(([flag]) => flag),
-      })),
+      [...line.matchAll(/(?:^|[|;&(] *|npx )hivepost (token [a-z]+|audit verify|[a-z-]+)([^|;&#]*)/g)].map(
+        ([, command = "", rest = ""]) => ({
+          file,
+          command,
+          flags: [...rest.matchAll(/(?<=\s)--[a-z-]+/g)].map(([flag]) => flag),
+        }),
+      ),
     ),
   );
 }
@@ -207,7 +209,9 @@ function commandLines(): { file: string; command: string; flags: string[] }[] {
 /** The flags that each command's help shows. */
 function helpFlags(commands: readonly string[]): Map<string, Set<string>> {
   const help = (command: string) =>
-    execFileSync(process.execPath, ["bin/hivepost.js", "help", ...(command ? [command] : [])], { encoding: "utf8" });
+    execFileSync(process.execPath, ["bin/hivepost.js", "help", ...command.split(" ").filter(Boolean)], {
+      encoding: "utf8",
+    });
   return new Map(
     [...new Set(commands)].map((command) => [
       command,

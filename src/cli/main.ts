@@ -96,6 +96,8 @@ function findCommand(name: string): Command {
       `flags come after the command, as in: ${programName} agents --json; not first ${quoted(name)}`,
     );
   }
+  const inGroup = commands.map((it) => it.name).filter((it) => it.startsWith(`${name} `));
+  if (inGroup.length > 0) throw new UsageError(`say which: ${inGroup.join(", ")}`);
   const names = commands.flatMap((it) => [it.name, ...(it.also ?? [])]);
   throw new UsageError(
     `there is no command ${quoted(name)}${suggestion(name, names)}; ${programName} help lists them all`,

@@ -27,7 +27,7 @@ describe("a hive", () => {
     assert.deepEqual(told, ["server_started", "messages_read", "authentication_failed", "agent_removed"]);
     const [removed] = entries as unknown as { actor: string; detail: object }[];
     assert.deepEqual([removed?.actor, removed?.detail], ["operator", { agent_id: "bob", dead: 1 }]);
-    await hive.matches(["audit", "agent_removed"], /agent_removed +operator +agent_id=bob dead=1/);
+    await hive.matches(["audit", "agent_removed"], /agent_removed +operator +\w{11} +agent_id=bob dead=1/);
     await hive.matches(["audit", "verify"], /^whole: \d entries from \S+ to \S+\n$/);
     const text = readFileSync(path.join(hive.dataDir, "audit.jsonl"), "utf8");
     assert.doesNotMatch(text, /the-secret|hvp_/);
