@@ -97,6 +97,8 @@ const fieldHelp: Readonly<Record<string, string>> = {
   min_priority: "Nothing less pressing than this",
   message_type: "What kind of message it is",
   conversation_id: "The conversation",
+  scopes: "What the token may do: agent, observe, operate or admin",
+  key_id: "The token, by the part of it between its kind and its secret",
   reply_to: "The message it answers",
   deliver_at: "Not before: a time, or a duration from now such as 10m",
   expires_at: "Given up after: a time, or a duration from now such as 2h",

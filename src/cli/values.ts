@@ -47,7 +47,8 @@ export function kindOf(field: string, schema: Schema): Kind {
 }
 
 function kindOfType(schema: Schema): Kind {
-  if (schema.type === "array" && schema.items?.type === "string") return "list";
+  const ofTexts = schema.items?.type === "string" || schema.items?.enum !== undefined;
+  if (schema.type === "array" && ofTexts) return "list";
   if (schema.type === "boolean") return "switch";
   return schema.type === "integer" || schema.type === "number" ? "number" : "json";
 }
