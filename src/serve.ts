@@ -4,8 +4,10 @@ import { type AuditLog, openAuditLog } from "./app/audit.ts";
 import { openAuditKey } from "./app/audit-key.ts";
 import { createMailroom } from "./app/bus.ts";
 import { openFirstToken } from "./app/first-token.ts";
+import { openHiveKeys } from "./app/keys.ts";
+import { configuredMasterKeys } from "./app/master-keys.ts";
 import type { Store } from "./app/ports.ts";
-import { type Clock, systemClock } from "./base/clock.ts";
+import { type Clock, startRealTimer, systemClock } from "./base/clock.ts";
 import type { Log } from "./base/log.ts";
 import type { RandomBytes } from "./base/uuid.ts";
 import { deliveryPolicy, loadConfig } from "./config.ts";
@@ -30,6 +32,8 @@ export type RunningHive = AsyncDisposable & {
   /** The first admin token. */
   readonly token: string;
   readonly dataDir: string;
+  /** Where this start has made the master key; undefined where there was one. */
+  readonly keyFileMade: string | undefined;
   /** Resolves if the disk fails so that nothing can be promised any more: dispose it, and end the process. */
   readonly failed: Promise<Error>;
 };
@@ -55,12 +59,27 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
   const store = opened.use(
     await openSqliteStore({ folder: dataDir, clock, policy, log, retention_ms, onFatal: failure.resolve }),
   );
+  const audit = opened.use(await openAudit({ folder: dataDir, store, clock, log, randomBytes }));
+  let keyFileMade: string | undefined;
+  const masterKeys = configuredMasterKeys({
+    hive_id: store.keys.hive_id,
+    config,
+    environment: environment ?? process.env,
+    randomBytes,
+    onMade(file) {
+      keyFileMade = file;
+      log.info({ file }, "made a master key");
+    },
+  });
+  const startTimer = startRealTimer;
+  const keys = opened.use(
+    await openHiveKeys({ store: store.keys, masterKeys, clock, startTimer, randomBytes, log, audit }),
+  );
   const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log }));
   const token = await openFirstToken(dataDir, access, randomBytes);
-  const audit = opened.use(await openAudit({ folder: dataDir, store, clock, log, randomBytes }));
   await audit.note({ event: "server_started", actor: "system", detail: { version } });
   opened.defer(() => audit.note({ event: "server_stopped", actor: "system" }));
-  const mailroom = opened.use(createMailroom({ store, access, audit, clock, config, randomBytes, log, version }));
+  const mailroom = opened.use(createMailroom({ store, access, keys, audit, clock, config, randomBytes, log, version }));
   log.info({ data_dir: dataDir, version }, "opened the hive");
   const status = () => mailroom.status();
   const { authenticate } = access;
@@ -70,6 +89,7 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
     url: server.url,
     token,
     dataDir,
+    keyFileMade,
     failed: failure.promise,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

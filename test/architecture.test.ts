@@ -12,7 +12,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   contract: ["base"],
   crypto: ["base", "contract"],
   core: ["base", "contract"],
-  "config.ts": ["base", "contract", "core"],
+  "settings.ts": [],
+  "config.ts": ["base", "contract", "core", "settings.ts"],
   app: ["base", "contract", "core", "crypto", "config.ts"],
   stores: ["base", "contract", "core", "crypto", "app/ports.ts"],
   tls: ["base", "contract"],
@@ -22,7 +23,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["base", "contract", "client"],
   "serve.ts": ["base", "contract", "core", "crypto", "app", "stores", "tls", "server", "config.ts"],
   "offline.ts": ["base", "contract", "core", "crypto", "app", "stores", "config.ts"],
-  cli: ["base", "contract", "client", "mcp", "tls", "config.ts", "serve.ts", "offline.ts"],
+  cli: ["base", "contract", "client", "mcp", "tls", "settings.ts", "config.ts", "serve.ts", "offline.ts"],
 };
 const maxLines = 400;
 

@@ -4,10 +4,10 @@ import { connect } from "../src/client/client.ts";
 import type { Bus } from "../src/contract/operations.ts";
 import type { DeliveryPolicy } from "../src/core/messaging/policy.ts";
 import { openMemoryStore } from "../src/stores/memory/store.ts";
-import { openSqliteStore } from "../src/stores/sqlite/store.ts";
 import { busContract } from "./bus.contract.ts";
 import { temporaryFolder } from "./support/fixtures.ts";
 import { calledBy, openMailroom, operatorCall, restBus, serveMailroom, testToken } from "./support/hives.ts";
+import { openUnlockedStore } from "./support/unlocked.ts";
 
 busContract("the bus in process", async (settings) => {
   const hive = await openMailroom(openMemoryStore, settings);
@@ -19,7 +19,7 @@ busContract("the bus in process, on disk", async (settings) => {
   await using opened = new AsyncDisposableStack();
   const folder = opened.use(await temporaryFolder());
   const openStore = (options: { clock: Clock; policy: DeliveryPolicy }) =>
-    openSqliteStore({ ...options, folder: folder.path, log: silentLog, retention_ms: 0 });
+    openUnlockedStore({ ...options, folder: folder.path, log: silentLog, retention_ms: 0 });
   const hive = opened.use(await openMailroom(openStore, settings));
   const owned = opened.move();
   const bus = calledBy(hive.mailroom, operatorCall);

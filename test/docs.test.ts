@@ -4,10 +4,10 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { before, describe, it } from "node:test";
 import { commandOfOperation } from "../src/cli/commands.ts";
-import { type Setting, settings } from "../src/config.ts";
 import { errorStatus } from "../src/contract/errors.ts";
 import { operations } from "../src/contract/operations.ts";
 import { operationNames, routes } from "../src/contract/routes.ts";
+import { type Setting, settings } from "../src/settings.ts";
 import { type MarkdownDocument, readDocument, readDocuments, section, tableRows } from "./support/documents.ts";
 import { followDocuments, type Walk } from "./support/newcomer.ts";
 

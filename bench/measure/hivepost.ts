@@ -39,7 +39,9 @@ export function startBareServer(): Promise<Hivepost> {
 async function startServer(commandFor: (folder: string) => readonly string[], isWrapped: boolean): Promise<Hivepost> {
   const folder = mkdtempSync(path.join(tmpdir(), "hivepost-bench-"));
   const [command = "", ...rest] = commandFor(folder);
-  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
+  const masterKey = `${folder}.key`;
+  const env = { ...process.env, HIVEPOST_MASTER_KEY_FILE: masterKey };
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env });
   const complaints = lastLines(child);
   const url = await listeningUrl(child, complaints);
   const token = readFileSync(path.join(folder, "admin.token"), "utf8").trim();
@@ -52,6 +54,7 @@ async function startServer(commandFor: (folder: string) => readonly string[], is
     async [Symbol.asyncDispose]() {
       await stop(child, pid, complaints);
       rmSync(folder, { recursive: true });
+      rmSync(masterKey, { force: true });
     },
   };
 }

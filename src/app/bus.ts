@@ -14,6 +14,8 @@ import { deliveryOperations } from "./deliveries.ts";
 import { followEvents } from "./following.ts";
 import { guardMailroom } from "./guard.ts";
 import { historyOperations } from "./history.ts";
+import { keyOperations } from "./key-operations.ts";
+import type { HiveKeys } from "./keys.ts";
 import type { Mailroom } from "./mailroom.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { sendOperations } from "./messages.ts";
@@ -28,6 +30,7 @@ import { tokenOperations } from "./tokens.ts";
 export type MailroomOptions = {
   readonly store: Store;
   readonly access: Access;
+  readonly keys: HiveKeys;
   readonly audit: AuditLog;
   readonly clock: Clock;
   readonly config: Config;
@@ -40,10 +43,11 @@ export type MailroomOptions = {
 
 /** The bus in this process. It keeps time until it is disposed; the store stays its owner's. */
 export function createMailroom(options: MailroomOptions): Mailroom & AsyncDisposable {
-  const { store, access, audit, clock, config, randomBytes, log, version } = options;
+  const { store, access, keys, audit, clock, config, randomBytes, log, version } = options;
   const office: Office = {
     store,
     access,
+    keys,
     audit,
     clock,
     startTimer: options.startTimer ?? startRealTimer,
@@ -66,6 +70,7 @@ export function createMailroom(options: MailroomOptions): Mailroom & AsyncDispos
     ...conversationOperations(office),
     ...agentOperations(office),
     ...tokenOperations(office),
+    ...keyOperations(office),
     ...auditOperations(office),
     ...statusOperations(office, version),
     subscribe: (input, push, call) => subscribe(office, input, push, call),

@@ -6,19 +6,25 @@ const tick_ms = 50;
 /** Things done per look, so that a flood falling due at once does not hold up the mail. */
 const step = 1_000;
 const prune_every_ms = 60_000;
+const look_at_keys_every_ms = 600_000;
 
-/** Does what time brings: ends leases, releases scheduled mail, buries the expired, forgets the old. */
+/** Does what time brings: ends leases, releases scheduled mail, buries the expired, forgets the old, and renews the key that has sealed enough. */
 export function startMaintenance(office: Office): AsyncDisposable {
   let open = true;
   let cancelTimer: () => void;
   let running: Promise<void> = Promise.resolve();
   let pruned_at_ms = office.clock.elapsed();
+  let looked_at_keys_ms = pruned_at_ms;
 
   const look = async () => {
     const next_due_ms = await sweepOnce(office);
     if (office.config.retention_ms > 0 && office.clock.elapsed() - pruned_at_ms > prune_every_ms) {
       await prune(office);
       pruned_at_ms = office.clock.elapsed();
+    }
+    if (office.clock.elapsed() - looked_at_keys_ms > look_at_keys_every_ms) {
+      looked_at_keys_ms = office.clock.elapsed();
+      await office.keys.rotateIfDue();
     }
     return next_due_ms;
   };

@@ -6,6 +6,7 @@ import type { Access } from "./access.ts";
 import type { Announcer } from "./announcer.ts";
 import type { AuditLog } from "./audit.ts";
 import type { Cursors } from "./cursors.ts";
+import type { HiveKeys } from "./keys.ts";
 import type { Store } from "./ports.ts";
 
 /** What every use case works with. */
@@ -20,6 +21,7 @@ export type Office = {
   readonly announcer: Announcer;
   readonly cursors: Cursors;
   readonly access: Access;
+  readonly keys: HiveKeys;
   /** Who wants to know that a lease has ended: the subscription whose credit it took. Entries are removed as they end. */
   readonly leaseEnds: Map<LeaseId, { readonly agent_id: AgentId; readonly ended: () => void }>;
   /** Elapsed time at which this process opened the store. */

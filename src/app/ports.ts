@@ -22,6 +22,7 @@ import type {
 } from "../contract/messages.ts";
 import type { TokenInfo } from "../contract/tokens.ts";
 import type { InboxCounts } from "../core/messaging/inbox.ts";
+import type { CipherKeys, KeyRecords } from "../crypto/key-ring.ts";
 
 /*
  * What the bus needs from storage: a few ports of a few atomic intents. Each intent is one thing that happens wholly or
@@ -323,6 +324,31 @@ export type AuditStore = {
   entries(query: AuditQuery): Promise<Page<AuditEntry>>;
 };
 
+/** How far sealing anew has got. */
+export type Reencrypted = {
+  readonly looked_at: number;
+  readonly resealed: number;
+  /** From 0 to 1: of the way from the first message to the last. */
+  readonly share: number;
+  readonly done: boolean;
+};
+
+/** The keys that a store seals with what was said. */
+export type StoreKeys = {
+  /** Letters, digits and dashes; stays the hive's for ever, and goes with its copies. */
+  readonly hive_id: string;
+  readonly records: KeyRecords;
+  /** From now on the store seals under the newest of these, and opens with all of them. The first time unlocks it. */
+  use(keys: CipherKeys): Promise<void>;
+  /**
+   * Seals the next `limit` messages anew that an older epoch sealed; it goes on where it stopped, after a crash too, until
+   * it says that it is done.
+   */
+  reencrypt(limit: number): Promise<Reencrypted>;
+  /** Whether sealing anew was begun and is not done. */
+  isReencrypting(): Promise<boolean>;
+};
+
 /** A place, apart from the audit log, for the word that says where it ends. */
 export type AuditHead = {
   read(): Promise<string | undefined>;
@@ -337,6 +363,7 @@ export type Store = AsyncDisposable & {
   readonly events: EventLog;
   readonly fleet: FleetStore;
   readonly tokens: TokenStore;
+  readonly keys: StoreKeys;
   readonly auditHead: AuditHead;
   status(): Promise<StoreStatus>;
 };

@@ -2,6 +2,7 @@ import { describeDuration } from "../base/time.ts";
 import type { Agent } from "../contract/agents.ts";
 import type { AuditEntry } from "../contract/audit.ts";
 import type { Conversation } from "../contract/conversations.ts";
+import type { KeyStatus } from "../contract/keys.ts";
 import { type Delivery, type DeliveryStatus, type Message, priorities } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
@@ -70,6 +71,11 @@ const printers: Printers = {
       ? `no such token; make one with: ${programName} token create AGENT\n`
       : tokens.map(tokenLine).join(""),
   revokeToken: (token) => `revoked ${tokenLine(token)}`,
+  getKeys: keysBlock,
+  rotateKeys: (keys) => `epoch ${keys.epoch} from now on\n${keysBlock(keys)}`,
+  rewrapKeys: (keys) =>
+    `the data keys are wrapped by another master key; keep the old one for as long as you keep backups made before\n${keysBlock(keys)}`,
+  reencryptMessages: keysBlock,
   readAudit: ({ entries, next_cursor }, columns) =>
     entries.length === 0 ? "no entry found\n" : auditTable(entries, columns) + more(next_cursor),
   health: (health) => `${health.status}\n${detailsOf(health)}`,
@@ -219,4 +225,17 @@ function tokenLine(token: TokenInfo): string {
     ...(revoked_at ? [`revoked ${revoked_at}`] : []),
   ];
   return `${key_id}  ${facts.join("; ")}\n`;
+}
+
+function keysBlock({ hive_id, master_key, master_key_source, epoch, keys, reencryption }: KeyStatus): string {
+  const { running, share, messages } = reencryption;
+  const going = `sealing anew: ${Math.floor(100 * share)} % of the history, ${counted(messages, "message")} so far`;
+  const lines = [
+    `hive        ${hive_id}`,
+    `master key  ${master_key}, ${visibleLine(master_key_source)}`,
+    `epoch       ${epoch}`,
+    ...keys.map((it) => `key         ${it.key_id}  ${it.purpose} ${it.epoch}, made ${it.created_at}`),
+    ...(running ? [going] : messages > 0 ? [`sealed anew: ${counted(messages, "message")}, all there was`] : []),
+  ];
+  return `${lines.join("\n")}\n`;
 }

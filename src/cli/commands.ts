@@ -205,6 +205,30 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     shorter: { key_id: "key" },
     examples: [["token revoke 7Zk3QpX0a1B", "void at once; what is connected with it is cut off"]],
   },
+  getKeys: {
+    name: "keys status",
+    also: ["keys"],
+    words: [],
+    examples: [["keys status", "which keys there are, and how far sealing anew has got"]],
+  },
+  rotateKeys: {
+    name: "keys rotate",
+    words: [],
+    examples: [["keys rotate", "from now on under a new key; keys reencrypt has it seal the old messages too"]],
+  },
+  rewrapKeys: {
+    name: "keys rewrap",
+    words: ["key_file"],
+    examples: [
+      ["keys rewrap", "a new master key in the place of the old one, which is kept beside it"],
+      ["keys rewrap /mnt/usb/hive.key", "go over to another file; start with HIVEPOST_MASTER_KEY_FILE from then on"],
+    ],
+  },
+  reencryptMessages: {
+    name: "keys reencrypt",
+    words: [],
+    examples: [["keys reencrypt", "seal what older keys have sealed under the newest, while mail flows"]],
+  },
   readAudit: {
     name: "audit",
     words: ["event"],

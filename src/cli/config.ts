@@ -1,4 +1,5 @@
-import { explainConfig, type SettingName, settings } from "../config.ts";
+import { explainConfig } from "../config.ts";
+import { type SettingName, settings } from "../settings.ts";
 import { settingFlags } from "./call.ts";
 import type { Command } from "./command.ts";
 import { nearest } from "./nearest.ts";

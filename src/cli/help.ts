@@ -9,6 +9,7 @@ const groups: readonly (readonly [title: string, names: readonly string[]])[] = 
   ["Agents", ["register", "agents", "agent", "heartbeat", "remove", "inbox"]],
   ["History", ["search", "show", "conversations", "conversation", "open", "set-conversation", "import", "replay"]],
   ["Tokens and traces", ["token create", "token list", "token revoke", "audit", "audit verify"]],
+  ["Keys", ["keys status", "keys rotate", "keys rewrap", "keys reencrypt"]],
   ["Find out", ["top", "tail", "why", "health", "dead", "redrive"]],
   ["Anything else", ["call", "mcp", "help", "version"]],
 ];

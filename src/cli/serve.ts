@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isSwitch, loadConfig, type Setting, type SettingName, settings } from "../config.ts";
+import { isSwitch, loadConfig } from "../config.ts";
+import { type Setting, type SettingName, settings } from "../settings.ts";
 import type { Flag } from "./arguments.ts";
 import { settingFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
@@ -37,7 +38,7 @@ export const serveCommand: Command = {
   ],
   about:
     "Prints `listening on URL` on standard output when it is ready; logs go to standard error. The first start writes an\n" +
-    "admin token to admin.token in the data folder. SIGTERM or Ctrl-C stops it gracefully, a second one at once.\n" +
+    "admin token to admin.token in the data folder, and makes a master key in your configuration folder. SIGTERM or Ctrl-C stops it gracefully, a second one at once.\n" +
     "Each flag is also an environment variable (--inbox-depth is HIVEPOST_INBOX_DEPTH) and a field of hivepost.config.json.",
   run: runServer,
 };
@@ -58,6 +59,7 @@ async function runServer(run: Run): Promise<ExitCode> {
   );
   // A program that starts us reads the one line; a person gets to know what to do next.
   if (terminal.stderr.isTTY || environment["npm_lifecycle_event"]) terminal.stderr.write(nextSteps(hive));
+  if (hive.keyFileMade !== undefined) terminal.stderr.write(aboutKey(hive.keyFileMade));
   const failure = await Promise.race([aborted(signal), hive.failed]);
   if (failure)
     terminal.stderr.write(`hivepost: ${visible(failure.message)}; stopping, since nothing can be promised any more\n`);
@@ -96,6 +98,11 @@ ${exports.join("")}  ${programName} register bob
 ${programName} help shows the rest; the API is at ${url}/docs. Ctrl-C stops the server.
 
 `;
+}
+
+/** Said once, when it is made: whoever loses this file has lost the mail. */
+function aboutKey(file: string): string {
+  return `hivepost: made the master key ${visible(file)}. Everything said is stored encrypted under it, and no backup holds it:\nkeep a copy of that file somewhere safe.\n`;
 }
 
 function quotedForShell(text: string): string {

@@ -18,6 +18,7 @@ export const limits = {
   credit: 10_000,
   /** Nesting of `metadata`. */
   metadata_depth: 16,
+  path_length: 4_096,
   idempotency_key_length: 256,
   reason_length: 2_000,
   aliases: 32,

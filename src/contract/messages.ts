@@ -110,6 +110,11 @@ export const Message = Type.Object(
     reply_to: Type.Optional(MessageId),
     deliver_at: Type.Optional(Timestamp),
     expires_at: Type.Optional(Timestamp),
+    unreadable: Type.Optional(
+      Type.String({
+        description: "Why what was said cannot be shown: damaged or tampered with on disk. Content is then empty.",
+      }),
+    ),
   },
   { ...strict, $id: "Message" },
 );

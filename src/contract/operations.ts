@@ -1,9 +1,9 @@
 import { type Static, Type } from "typebox";
 import { Agent, AgentRegistration, Health, Heartbeat } from "./agents.ts";
-import { AuditEntry, AuditEvent } from "./audit.ts";
 import { Conversation, ConversationStatus, NewConversation } from "./conversations.ts";
 import { errorStatus } from "./errors.ts";
 import { limits } from "./limits.ts";
+import { managing } from "./managing.ts";
 import {
   AgentId,
   ConversationId,
@@ -20,13 +20,11 @@ import {
   Name,
   NewMessage,
   Priority,
-  Timestamp,
   TracedMessage,
 } from "./messages.ts";
 import type { Operation } from "./operation.ts";
 import type { OperationName } from "./routes.ts";
 import { PageLimit, SearchQuery } from "./search.ts";
-import { IssuedToken, KeyId, NewToken, TokenInfo } from "./tokens.ts";
 
 const strict = { additionalProperties: false } as const;
 const Reason = Type.String({ maxLength: limits.reason_length });
@@ -328,64 +326,7 @@ export const operations = {
     input: Heartbeat,
     output: Agent,
   },
-  createToken: {
-    summary: "Make a token; its secret is shown this once.",
-    scopes: ["admin"],
-    touches: "hive",
-    rate_class: "manage",
-    audited: { entries: "each", event: "token_created", fields: ["key_id", "agent_id", "expires_at"] },
-    input: NewToken,
-    output: IssuedToken,
-    status: 201,
-  },
-  listTokens: {
-    summary: "List the tokens of this hive, the newest first, with their last use; never their secrets.",
-    scopes: ["admin"],
-    touches: "hive",
-    rate_class: "read",
-    audited: "refusals",
-    input: Type.Object({ agent_id: Type.Optional(AgentId) }, strict),
-    output: Type.Object({ tokens: Type.Array(TokenInfo) }, strict),
-  },
-  revokeToken: {
-    summary: "Make a token void at once, and close every connection that was opened with it.",
-    scopes: ["admin"],
-    touches: "hive",
-    rate_class: "manage",
-    audited: { entries: "each", event: "token_revoked", fields: ["key_id", "agent_id"] },
-    input: Type.Object({ key_id: KeyId }, strict),
-    output: TokenInfo,
-  },
-  readAudit: {
-    summary: "Read the audit log, the latest entry first: who did what to tokens, keys, agents and history.",
-    scopes: ["admin"],
-    touches: "hive",
-    rate_class: "read",
-    audited: { entries: "reads", event: "audit_read", fields: ["entries"] },
-    input: Type.Object(
-      {
-        event: Type.Optional(AuditEvent),
-        actor: Type.Optional(
-          Type.String({ minLength: 1, maxLength: limits.name_length, description: "Only what this one did." }),
-        ),
-        since: Type.Optional(Timestamp),
-        until: Type.Optional(Timestamp),
-        limit: PageLimit,
-        cursor: Type.Optional(Cursor),
-      },
-      strict,
-    ),
-    output: Type.Object({ entries: Type.Array(AuditEntry), next_cursor: Type.Optional(Cursor) }, strict),
-  },
-  health: {
-    summary: "Say whether the server works; with a token, in detail.",
-    scopes: ["open"],
-    touches: "nothing",
-    rate_class: "read",
-    audited: "refusals",
-    input: Type.Object({}, strict),
-    output: Type.Object({ status: Type.Enum(["ok", "degraded", "stopping"]) }, { additionalProperties: true }),
-  },
+  ...managing,
 } as const satisfies Record<OperationName, Operation>;
 
 export type Input<Name extends OperationName> = Static<(typeof operations)[Name]["input"]>;

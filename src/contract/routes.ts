@@ -28,6 +28,10 @@ export const routes = {
   createToken: "POST /tokens",
   listTokens: "GET /tokens",
   revokeToken: "DELETE /tokens/{key_id}",
+  getKeys: "GET /keys",
+  rotateKeys: "POST /keys/rotate",
+  rewrapKeys: "POST /keys/rewrap",
+  reencryptMessages: "POST /keys/reencrypt",
   readAudit: "GET /audit",
   health: "GET /health",
 } as const satisfies Record<string, Route>;

@@ -7,13 +7,13 @@ import type { KeyProvider } from "./key-provider.ts";
 
 /*
  *   master key ──wraps──▶ content key of epoch 1, 2, … n   (n seals, all open)
- *   (provider)            index key, audit key             (one each)
+ *   (provider)            index key                        (one)
  *
  * Only wrapped keys are ever stored. `rotate` adds epoch n + 1; `rewrap` has another master key wrap the same data keys.
  */
 
-/** What a data key is for: sealing texts, the terms of the search index, or the chain of the audit log. */
-export type KeyPurpose = "content" | "index" | "audit";
+/** What a data key is for: sealing texts, or the terms of the search index. */
+export type KeyPurpose = "content" | "index";
 
 /** A data key as it is stored: no secret without the provider. Made of JSON values. */
 export type WrappedKey = {
@@ -30,15 +30,16 @@ export type WrappedKey = {
   readonly created_at: string;
 };
 
+/** A key and how many fields it has sealed, as whoever seals writes it down now and then. */
+export type CountedKey = WrappedKey & { readonly seals: number };
+
 /** Where wrapped keys are stored. Each promise resolves when its change is on disk. */
 export type KeyRecords = {
-  load(): Promise<readonly WrappedKey[]>;
+  load(): Promise<readonly CountedKey[]>;
   /** Adds all of them, or none where a purpose has a key of that epoch already. @returns Whether they were added. */
   add(records: readonly WrappedKey[]): Promise<boolean>;
   /** Puts each in the place of the record with its `key_id`: all of them, or none. */
   replaceAll(records: readonly WrappedKey[]): Promise<void>;
-  /** Adds to the number of fields that may have been sealed under a content key. @returns The number after that. */
-  reserveSeals(key_id: string, fields: number): Promise<number>;
 };
 
 /** The key of one epoch. */
@@ -59,27 +60,17 @@ export type KeyRingStatus = {
   /** Id of the provider that guards the keys now. */
   readonly provider: string;
   /** From the oldest to the newest of each purpose. */
-  readonly keys: readonly Omit<WrappedKey, "wrapped">[];
+  readonly keys: readonly Omit<CountedKey, "wrapped">[];
   /** The newest epoch. */
   readonly epoch: number;
-  /** Fields that may have been sealed under it, at most. */
-  readonly reserved_seals: number;
+  /** Whether so many fields have been sealed under the newest epoch that it is time for another. */
   readonly rotation_due: boolean;
 };
 
 export type KeyRing = {
   /** As of now; after `rotate`, ask again. */
   cipherKeys(): CipherKeys;
-  auditKey(): KeyObject;
-  status(): KeyRingStatus;
-  /** Whether so many fields have been sealed under the newest epoch that it is time for another. */
-  rotationDue(): boolean;
-  /**
-   * To be awaited before so many fields are sealed. Counts across restarts: it reserves a block on disk and works it off in memory.
-   *
-   * @throws BusError `key_unavailable` once the epoch has sealed all that it may; `rotate` is the way out.
-   */
-  admitSeals(fields: number): Promise<void>;
+  status(): Promise<KeyRingStatus>;
   /** Makes a new epoch, under which everything is sealed from now on. @returns Its number. */
   rotate(): Promise<number>;
   /**
@@ -102,18 +93,16 @@ export type KeyRingOptions = {
 
 /**
  * Fields that an epoch may seal. Random nonces of 96 bits are safe for 2^32 (NIST SP 800-38D, 8.3: a repetition is less likely than
- * 2^-32); half of that leaves room for what is sealed while a rotation is under way.
+ * 2^-32); half of that leaves room for seals that a crash has kept from being counted.
  */
 export const mostSealsPerEpoch = 2 ** 31;
 /** Where a rotation becomes due: a quarter before the end, days ahead on the busiest hive. */
 export const sealsUntilRotation = 0.75 * mostSealsPerEpoch;
-/** Reserved on disk at a time: half a minute of a busy hive, and 2,000 crashes before an epoch ends early. */
-const sealsPerBlock = 2 ** 20;
 
 const keyIdBytes = 8;
 const hiveIdShape = /^[A-Za-z0-9._-]{1,128}$/;
 /** Everything a new hive needs. */
-const firstKeys = (["content", "index", "audit"] as const).map((purpose) => ({ purpose, epoch: 1 }));
+const firstKeys = (["content", "index"] as const).map((purpose) => ({ purpose, epoch: 1 }));
 
 type DataKey = { readonly record: WrappedKey; readonly key: KeyObject };
 
@@ -127,32 +116,13 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   invariant(hiveIdShape.test(hive_id), "a hive id is letters, digits, dots, dashes and underscores");
   let { provider } = options;
   let ring = await loadKeys(options);
-  let reserved = await records.reserveSeals(ring.newest.key_id, 0);
-  /** Of what is reserved, what this process has not used yet. */
-  let left = 0;
   const inTurn = createQueue();
 
-  const takeFromReserved = (fields: number) => {
-    if (fields > left) return false;
-    left -= fields;
-    return true;
-  };
-  const reserveAndTake = async (fields: number) => {
-    if (takeFromReserved(fields)) return;
-    const block = Math.max(sealsPerBlock, fields - left);
-    // Asked for first and judged then, because other processes may seal under this epoch too.
-    if (reserved >= mostSealsPerEpoch) throw epochUsedUp(ring.newest.epoch);
-    reserved = await records.reserveSeals(ring.newest.key_id, block);
-    if (reserved > mostSealsPerEpoch) throw epochUsedUp(ring.newest.epoch);
-    left += block - fields;
-  };
   const rotate = async () => {
     const epoch = ring.newest.epoch + 1;
     await records.add([await makeKey({ purpose: "content", epoch }, { ...options, provider })]);
     // Where another process has just made this epoch, nothing was added, and its key is the one to use.
     ring = await loadKeys({ ...options, provider });
-    reserved = await records.reserveSeals(ring.newest.key_id, 0);
-    left = 0;
     return ring.newest.epoch;
   };
   const rewrap = async (next: KeyProvider) => {
@@ -160,20 +130,17 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     provider = next;
     ring = await loadKeys({ ...options, provider });
   };
-  const rotationDue = () => reserved >= sealsUntilRotation;
   return {
     cipherKeys: () => ({ hive_id, content: ring.content, index: ring.index }),
-    auditKey: () => ring.audit,
-    status: () => ({
-      provider: provider.id,
-      keys: ring.keys.map(({ record: { wrapped: _, ...shown } }) => shown),
-      epoch: ring.newest.epoch,
-      reserved_seals: reserved,
-      rotation_due: rotationDue(),
-    }),
-    rotationDue,
-    async admitSeals(fields) {
-      if (!takeFromReserved(fields)) await inTurn(() => reserveAndTake(fields));
+    async status() {
+      const keys = await records.load();
+      const { epoch, key_id } = ring.newest;
+      return {
+        provider: provider.id,
+        keys: keys.map(({ wrapped: _, ...shown }) => shown),
+        epoch,
+        rotation_due: keys.some((it) => it.key_id === key_id && it.seals >= sealsUntilRotation),
+      };
     },
     rotate: () => inTurn(rotate),
     rewrap: (next) => inTurn(() => rewrap(next)),
@@ -185,7 +152,6 @@ type LoadedKeys = {
   readonly content: readonly ContentKey[];
   readonly newest: ContentKey;
   readonly index: KeyObject;
-  readonly audit: KeyObject;
 };
 
 async function loadKeys(options: KeyRingOptions): Promise<LoadedKeys> {
@@ -203,7 +169,6 @@ async function loadKeys(options: KeyRingOptions): Promise<LoadedKeys> {
     content,
     newest: only("content", content.at(-1)),
     index: only("index", keysFor("index", keys)[0]).key,
-    audit: only("audit", keysFor("audit", keys)[0]).key,
   };
 }
 
@@ -284,13 +249,6 @@ function otherProvider(record: WrappedKey, { id, source }: KeyProvider): BusErro
     "key_unavailable",
     `the hive's data keys are wrapped by ${record.provider}, but ${source} is ${id}; bring back the key they were wrapped by ` +
       "(HIVEPOST_MASTER_KEY_FILE names another file)",
-  );
-}
-
-function epochUsedUp(epoch: number): BusError {
-  return new BusError(
-    "key_unavailable",
-    `key epoch ${epoch} has sealed as many fields as it safely may; hivepost keys rotate makes a new one`,
   );
 }
 

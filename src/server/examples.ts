@@ -1,5 +1,6 @@
 import type { Agent } from "../contract/agents.ts";
 import type { Conversation } from "../contract/conversations.ts";
+import type { KeyStatus } from "../contract/keys.ts";
 import type {
   AgentId,
   ConversationId,
@@ -38,6 +39,18 @@ const message: Message = {
   metadata: { ticket: 42 },
   when: "turn",
   offline: "hold",
+};
+const key_status: KeyStatus = {
+  hive_id: "0b6c1f0e-52c4-4a39-9d5e-6f1f7b1f2a10",
+  master_key: "master-1f0c33a2b96d4e75",
+  master_key_source: "the key file /home/ada/.config/hivepost/0b6c1f0e-52c4-4a39-9d5e-6f1f7b1f2a10.key",
+  epoch: 1,
+  rotation_due: false,
+  keys: [
+    { key_id: "5f0d6c1b2a394857", purpose: "content", epoch: 1, created_at: sent_at, seals: 48_000 },
+    { key_id: "91c2d3e4f5061728", purpose: "index", epoch: 1, created_at: sent_at, seals: 0 },
+  ],
+  reencryption: { running: false, share: 1, messages: 0 },
 };
 const conversation: Conversation = {
   id: conversation_id,
@@ -189,6 +202,13 @@ export const examples: { readonly [Name in OperationName]: Example<Name> } = {
   },
   listTokens: { input: {}, output: { tokens: [{ ...token_info, last_used_at: claimed_at }] } },
   revokeToken: { input: { key_id: token_info.key_id }, output: { ...token_info, revoked_at: claimed_at } },
+  getKeys: { input: {}, output: key_status },
+  rotateKeys: { input: {}, output: { ...key_status, epoch: 2 } },
+  rewrapKeys: { input: {}, output: { ...key_status, master_key: "master-8c1d0b7e55a9f302" } },
+  reencryptMessages: {
+    input: {},
+    output: { ...key_status, epoch: 2, reencryption: { running: true, share: 0.25, messages: 12_000 } },
+  },
   readAudit: {
     input: { event: "agent_removed", limit: 50 },
     output: {

@@ -93,6 +93,10 @@ const inputs: { readonly [Name in OperationName]: (side: Side, world: World) => 
   createToken: () => ({ scopes: ["observe"] }),
   listTokens: () => ({}),
   revokeToken: (_, { key_id }) => ({ key_id }),
+  getKeys: () => ({}),
+  rotateKeys: () => ({}),
+  rewrapKeys: () => ({}),
+  reencryptMessages: () => ({}),
   readAudit: () => ({}),
   health: () => ({}),
 };

@@ -10,6 +10,7 @@ import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, testConfig } from "../support/fixtures.ts";
+import { openTestKeys } from "../support/hive-keys.ts";
 
 const version = "0.0.0-test";
 
@@ -48,6 +49,7 @@ export async function startHive(overrides: Partial<Config> = {}, tls?: RenewedCe
       store,
       access,
       audit,
+      keys: opened.use(await openTestKeys(store, { clock: systemClock, audit })),
       clock: systemClock,
       config,
       randomBytes,

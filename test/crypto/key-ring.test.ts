@@ -3,19 +3,10 @@ import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import { createFieldCipher, sealedEpoch } from "../../src/crypto/field-cipher.ts";
 import type { KeyProvider } from "../../src/crypto/key-provider.ts";
-import {
-  type KeyRecords,
-  type KeyRing,
-  mostSealsPerEpoch,
-  openKeyRing,
-  sealsUntilRotation,
-} from "../../src/crypto/key-ring.ts";
+import { type KeyRecords, type KeyRing, openKeyRing, sealsUntilRotation } from "../../src/crypto/key-ring.ts";
 import { monday_ms } from "../support/fixtures.ts";
-import { describeKeyRecords } from "./key-records.contract.ts";
 import { chance, counting, providerOf } from "./keys.ts";
 import { memoryKeyRecords } from "./memory-key-records.ts";
-
-describeKeyRecords("memory", async () => memoryKeyRecords());
 
 const place = { message_id: "0191b8e0-0000-7000-8000-000000000001", field: "content" } as const;
 
@@ -40,27 +31,28 @@ describe("the key ring of a new hive", () => {
   it("has one key for each purpose, wrapped by the provider", async () => {
     const records = memoryKeyRecords();
     const ring = await open(records);
-    const { keys, ...rest } = ring.status();
+    const { keys, ...rest } = await ring.status();
     assert.deepEqual(
       keys.map(({ key_id, ...it }) => it),
-      ["content", "index", "audit"].map((purpose) => ({
+      ["content", "index"].map((purpose) => ({
         epoch: 1,
         purpose,
         provider: providerOf(1).id,
+        seals: 0,
         created_at: "2026-01-05T09:00:00.000Z",
       })),
     );
-    assert.deepEqual(rest, { provider: providerOf(1).id, epoch: 1, reserved_seals: 0, rotation_due: false });
-    assert.equal(new Set(keys.map((it) => it.key_id)).size, 3);
+    assert.deepEqual(rest, { provider: providerOf(1).id, epoch: 1, rotation_due: false });
+    assert.equal(new Set(keys.map((it) => it.key_id)).size, 2);
     const { content, index } = ring.cipherKeys();
-    assert.ok(![index, ring.auditKey()].some((it) => content[0]?.key.equals(it)) && !index.equals(ring.auditKey()));
+    assert.ok(!content[0]?.key.equals(index));
   });
 
   it("is the same when two processes open it at once", async () => {
     const records = memoryKeyRecords();
     const [one, two] = await Promise.all([open(records), open(records)]);
     assert.equal(cipherOf(two).open(place, cipherOf(one).seal(place, "hello")), "hello");
-    assert.ok(one.cipherKeys().index.equals(two.cipherKeys().index) && one.auditKey().equals(two.auditKey()));
+    assert.ok(one.cipherKeys().index.equals(two.cipherKeys().index));
   });
 
   it("is refused a hive id that would blur what keys are bound to", async () => {
@@ -83,9 +75,8 @@ describe("a key ring opened again", () => {
       sealed.map((it) => cipherOf(again).open(place, it)),
       ["text 1", "text 2", "text 3", "text 4"],
     );
-    assert.equal(again.status().epoch, 4);
+    assert.equal((await again.status()).epoch, 4);
     assert.ok(again.cipherKeys().index.equals(ring.cipherKeys().index));
-    assert.ok(again.auditKey().equals(ring.auditKey()));
   });
 
   it("refuses another master key, naming where it comes from and the way out", async () => {
@@ -112,7 +103,6 @@ describe("a key ring opened again", () => {
     ["a damaged key", (records) => changed(records, (it) => ({ ...it, wrapped: it.wrapped.replace(/^..../, "AAAA") }))],
     ["no content key", (records) => without(records, "content")],
     ["no index key", (records) => without(records, "index")],
-    ["no audit key", (records) => without(records, "audit")],
   ];
   for (const [what, spoil] of spoilt) {
     it(`refuses records with ${what}`, async () => {
@@ -152,7 +142,7 @@ describe("rotating", () => {
     };
     const ring = await open({ ...records, add });
     await assert.rejects(ring.rotate(), /disk full/);
-    assert.equal(ring.status().epoch, 1);
+    assert.equal((await ring.status()).epoch, 1);
     full = false;
     assert.equal(await ring.rotate(), 2);
   });
@@ -165,7 +155,7 @@ describe("rewrapping", () => {
     const old = cipherOf(ring).seal(place, "old");
     await ring.rotate();
     await ring.rewrap(providerOf(2));
-    assert.equal(ring.status().provider, providerOf(2).id);
+    assert.equal((await ring.status()).provider, providerOf(2).id);
     assert.equal(await ring.rotate(), 3);
     assert.deepEqual([...new Set(records.stored().map((it) => it.provider))], [providerOf(2).id]);
     const again = await open(records, { provider: providerOf(2) });
@@ -180,7 +170,7 @@ describe("rewrapping", () => {
     const forgetful: KeyProvider = { ...providerOf(2), unwrap: async () => new Uint8Array(32) };
     await assert.rejects(ring.rewrap(forgetful), { code: "key_unavailable", message: /nothing was changed/ });
     assert.deepEqual(records.stored(), before);
-    assert.equal(ring.status().provider, providerOf(1).id);
+    assert.equal((await ring.status()).provider, providerOf(1).id);
   });
 
   it("keeps ids, epochs and dates", async () => {
@@ -194,52 +184,16 @@ describe("rewrapping", () => {
 });
 
 describe("the seals of an epoch", () => {
-  it("are counted in blocks on disk, so that a crash forgets none", async () => {
+  it("make a rotation due in good time, which starts from zero", async () => {
     const records = memoryKeyRecords();
     const ring = await open(records);
-    await ring.admitSeals(1);
-    const { reserved_seals } = ring.status();
-    for (let i = 1; i < 1_000; i++) await ring.admitSeals(1);
-    assert.equal(ring.status().reserved_seals, reserved_seals);
-    assert.ok(reserved_seals >= 1_000);
-    const again = await open(records);
-    assert.equal(again.status().reserved_seals, reserved_seals);
-    await again.admitSeals(1);
-    assert.equal(again.status().reserved_seals, 2 * reserved_seals);
-  });
-
-  it("are never more than was reserved, however many are admitted at once", async () => {
-    const ring = await open(memoryKeyRecords());
-    const batches = Array.from({ length: 30 }, (_, i) => 100_000 * i);
-    await Promise.all(batches.map((fields) => ring.admitSeals(fields)));
-    const admitted = batches.reduce((sum, it) => sum + it, 0);
-    assert.ok(ring.status().reserved_seals >= admitted, `${ring.status().reserved_seals} of ${admitted}`);
-  });
-
-  it("make a rotation due in good time, which starts from zero", async () => {
-    const ring = await open(memoryKeyRecords());
-    await ring.admitSeals(sealsUntilRotation - 1);
-    assert.equal(ring.rotationDue(), false);
-    await ring.admitSeals(1);
-    assert.deepEqual([ring.rotationDue(), ring.status().rotation_due], [true, true]);
+    const key_id = ring.cipherKeys().content[0]?.key_id ?? "";
+    records.setSeals(key_id, sealsUntilRotation - 1);
+    assert.equal((await ring.status()).rotation_due, false);
+    records.setSeals(key_id, sealsUntilRotation);
+    assert.equal((await ring.status()).rotation_due, true);
     await ring.rotate();
-    assert.deepEqual([ring.rotationDue(), ring.status().reserved_seals], [false, 0]);
-  });
-
-  it("end at the limit, with the way out", async () => {
-    const ring = await open(memoryKeyRecords());
-    await ring.admitSeals(mostSealsPerEpoch);
-    await assert.rejects(ring.admitSeals(1), { code: "key_unavailable", message: /epoch 1 .*hivepost keys rotate/ });
-    await ring.rotate();
-    await ring.admitSeals(1);
-  });
-
-  it("end at the limit for all processes together", async () => {
-    const records = memoryKeyRecords();
-    const [one, two] = [await open(records), await open(records)];
-    await one.admitSeals(mostSealsPerEpoch / 2);
-    await two.admitSeals(mostSealsPerEpoch / 2);
-    await assert.rejects(one.admitSeals(1), { code: "key_unavailable" });
+    assert.equal((await ring.status()).rotation_due, false);
   });
 });
 
@@ -247,8 +201,8 @@ describe("the bytes of a key", () => {
   it("show neither in logs nor in JSON, nor in what is stored", async () => {
     const records = memoryKeyRecords();
     const ring = await open(records, { randomBytes: counting() });
-    const secrets = [...ring.cipherKeys().content.map((it) => it.key), ring.cipherKeys().index, ring.auditKey()];
-    const values = [ring, ring.cipherKeys(), ring.status(), records.stored(), providerOf(1)];
+    const secrets = [...ring.cipherKeys().content.map((it) => it.key), ring.cipherKeys().index];
+    const values = [ring, ring.cipherKeys(), await ring.status(), records.stored(), providerOf(1)];
     const shown = values.map((it) => inspect(it, { depth: 9, showHidden: true }) + JSON.stringify(it)).join("\n");
     for (const secret of secrets) {
       const bytes = secret.export();
@@ -259,7 +213,7 @@ describe("the bytes of a key", () => {
   });
 });
 
-const swapped = { content: "index", index: "content", audit: "audit" } as const;
+const swapped = { content: "index", index: "content" } as const;
 
 async function changed(
   records: ReturnType<typeof memoryKeyRecords>,

@@ -14,6 +14,7 @@ import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import type { RenewedCertificate } from "../../src/tls/renewal.ts";
 import { ada, bob, testConfig } from "../support/fixtures.ts";
+import { openTestKeys } from "../support/hive-keys.ts";
 
 export const token = "hvp_test_operator";
 export const agentToken = "hvp_test_ada";
@@ -76,7 +77,10 @@ export async function startHive({
   const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock, log }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
   const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log }));
-  const bus = opened.use(createMailroom({ store, access, audit, clock, config, randomBytes, log, version: "1.2.3" }));
+  const keys = opened.use(await openTestKeys(store, { clock, audit }));
+  const bus = opened.use(
+    createMailroom({ store, access, keys, audit, clock, config, randomBytes, log, version: "1.2.3" }),
+  );
   const caller: Caller = { actor: "operator", scopes: ["admin"] };
   for (const agent_id of [ada, bob]) await bus.registerAgent({ agent_id }, { caller });
   const mailroom = wrap?.(bus) ?? bus;

@@ -57,6 +57,7 @@ export function createGate(store: Store, chance: Chance, witness: Witness): Gate
       ...ports,
       events: store.events,
       tokens: store.tokens,
+      keys: store.keys,
       auditHead: store.auditHead,
       status: () => store.status(),
       [Symbol.asyncDispose]: async () => {},

@@ -10,6 +10,7 @@ import type { BusEvent } from "../../src/contract/events.ts";
 import type { Cursor } from "../../src/contract/messages.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
 import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
+import { openTestKeys } from "../support/hive-keys.ts";
 import type { Chance } from "./chance.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { type Model, takeOver } from "./model.ts";
@@ -66,10 +67,13 @@ export async function startServer(run: Run): Promise<void> {
   const { clock } = time;
   const log = alarmLog(run, kill.signal);
   const access = await openAccess({ tokens: gate.store.tokens, clock, randomBytes: chance.randomBytes, log });
+  const audit = openAuditLog({ store: openMemoryAudit(), clock, log: silentLog, startTimer: time.startTimer });
+  const keys = await openTestKeys(gate.store, { clock, audit, startTimer: time.startTimer });
   const mailroom = createMailroom({
     store: gate.store,
     access,
-    audit: openAuditLog({ store: openMemoryAudit(), clock, log: silentLog, startTimer: time.startTimer }),
+    audit,
+    keys,
     clock,
     startTimer: time.startTimer,
     config,

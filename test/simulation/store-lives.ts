@@ -3,8 +3,8 @@ import { once } from "node:events";
 import path from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
-import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { type TemporaryFolder, temporaryFolder } from "../support/fixtures.ts";
+import { openUnlockedStore } from "../support/unlocked.ts";
 import type { StoreLife, StoreLifeOptions } from "./run.ts";
 
 /** Memory outlives the server that uses it here, as a store of its own would: leases last, subscriptions do not. */
@@ -29,7 +29,7 @@ export function sqliteLife(): StoreLife {
   const folder = () => path.join(root?.path ?? "", `life-${lives}`);
   const open = async () => {
     if (!options) throw new Error("reopened before it was opened");
-    const opened = await openSqliteStore({ folder: folder(), ...options, log: silentLog, retention_ms: 0 });
+    const opened = await openUnlockedStore({ folder: folder(), ...options, log: silentLog, retention_ms: 0 });
     store = opened;
     return opened;
   };

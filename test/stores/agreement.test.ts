@@ -6,8 +6,8 @@ import { silentLog } from "../../src/base/log.ts";
 import { eventNames } from "../../src/contract/events.ts";
 import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
-import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { clockAt, temporaryFolder, testPolicy } from "../support/fixtures.ts";
+import { openUnlockedStore } from "../support/unlocked.ts";
 import type { ValueOf } from "./arbitraries.ts";
 import { histories, type Step } from "./histories.ts";
 import { readAll, type Side, sideOf } from "./side.ts";
@@ -90,7 +90,7 @@ async function agree(given: ValueOf<typeof policies>, history: Step[]): Promise<
   await using first: Store = openMemoryStore({ clock, policy });
   await using folder = await temporaryFolder();
   const options = { folder: folder.path, clock, policy, log: silentLog, retention_ms: 0 };
-  await using second: Store = await openSqliteStore(options);
+  await using second: Store = await openUnlockedStore(options);
   const sides = [sideOf(first, clock), sideOf(second, clock)] as const;
   for (const step of history) {
     if ("move" in step) step.move(clock);

@@ -2,15 +2,15 @@ import { strict as assert } from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Store } from "../../src/app/ports.ts";
 import { silentLog } from "../../src/base/log.ts";
-import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { ada, aPublication, bob, clockAt, monday_ms, temporaryFolder, testPolicy } from "../support/fixtures.ts";
+import { openUnlockedStore } from "../support/unlocked.ts";
 import { aClaim, leaseOf } from "./opened.ts";
 
 const policy = testPolicy();
 const retention_ms = 0;
 
 function open(folder: string, clock = clockAt()): Promise<Store> {
-  return openSqliteStore({ folder, clock, policy, log: silentLog, retention_ms });
+  return openUnlockedStore({ folder, clock, policy, log: silentLog, retention_ms });
 }
 
 async function claimOne(store: Store) {

@@ -5,15 +5,16 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
 import { silentLog } from "../../src/base/log.ts";
 import { words } from "../../src/core/messaging/words.ts";
+import type { Vault } from "../../src/crypto/vault.ts";
 import { failureOf, fromWireError, isDamage, toWireError } from "../../src/stores/sqlite/failure.ts";
 import { matchExpression } from "../../src/stores/sqlite/index-file.ts";
-import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { eventually } from "../support/eventually.ts";
 import { ada, aPublication, bob, clockAt, temporaryFolder, testPolicy } from "../support/fixtures.ts";
+import { openUnlockedStore, vaultOf } from "../support/unlocked.ts";
 
 function openStore(folder: string) {
   const options = { folder, clock: clockAt(), policy: testPolicy(), log: silentLog, retention_ms: 0 };
-  return openSqliteStore(options);
+  return openUnlockedStore(options);
 }
 
 describe("the search index", () => {
@@ -70,7 +71,7 @@ describe("what the index cuts into words by itself", () => {
     await using store = await openStore(folder.path);
     for (const content of texts) await store.deliveries.publish([aPublication({ content })]);
     await eventually("it is indexed", async () => (await store.status()).gauges["index_lag_messages"] === 0);
-    const { positions } = findTerms(folder.path);
+    const { positions } = findTerms(folder.path, await vaultOf(store));
     for (const [index, content] of texts.entries()) {
       for (const word of words(content)) {
         assert.ok(positions(word).includes(index), `${JSON.stringify(content.slice(0, 20))} is not found by ${word}`);
@@ -79,7 +80,7 @@ describe("what the index cuts into words by itself", () => {
   });
 
   /** Which messages, numbered as they came, the index alone knows to hold a word. */
-  function findTerms(folder: string) {
+  function findTerms(folder: string, vault: Vault) {
     using db = new DatabaseSync(path.join(folder, "index.db"), { readOnly: true });
     using hive = new DatabaseSync(path.join(folder, "hivepost.db"), { readOnly: true });
     const order = hive
@@ -90,7 +91,7 @@ describe("what the index cuts into words by itself", () => {
     for (const word of new Set(texts.flatMap(words))) {
       const rows = db
         .prepare("SELECT rowid FROM terms WHERE terms MATCH ?")
-        .all(matchExpression([[{ kind: "word", value: word }]]));
+        .all(matchExpression([[{ kind: "word", value: word }]], vault));
       found.set(
         word,
         rows.map((it) => order.indexOf(it["rowid"])),

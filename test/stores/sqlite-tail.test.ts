@@ -4,9 +4,9 @@ import { describe, it } from "node:test";
 import type { Store } from "../../src/app/ports.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { openConnection } from "../../src/stores/sqlite/connection.ts";
-import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { createTail } from "../../src/stores/sqlite/tail.ts";
 import { ada, aPublication, bob, clockAt, monday_ms, temporaryFolder, testPolicy } from "../support/fixtures.ts";
+import { openUnlockedStore, vaultOf } from "../support/unlocked.ts";
 
 describe("what is newer than the index", () => {
   it("is read once, found by what was asked, and forgotten once it is indexed", async () => {
@@ -70,11 +70,11 @@ describe("what is newer than the index", () => {
 async function open() {
   const folder = await temporaryFolder();
   const options = { folder: folder.path, clock: clockAt(), policy: testPolicy(), log: silentLog, retention_ms: 0 };
-  const store = await openSqliteStore(options);
+  const store = await openUnlockedStore(options);
   const db = openConnection(path.join(folder.path, "hivepost.db"), "reader");
   return {
     store,
-    tail: createTail(db),
+    tail: createTail(db, await vaultOf(store)),
     async [Symbol.asyncDispose]() {
       db.close();
       await store[Symbol.asyncDispose]();

@@ -4,6 +4,7 @@ import { failureContract } from "./failures.contract.ts";
 import { fleetContract } from "./fleet.contract.ts";
 import { historyContract } from "./history.contract.ts";
 import { importContract } from "./import.contract.ts";
+import { keysContract } from "./keys.contract.ts";
 import { leaseContract } from "./leases.contract.ts";
 import type { OpenStore } from "./opened.ts";
 import { publishContract } from "./publish.contract.ts";
@@ -13,7 +14,7 @@ import { tokenContract } from "./tokens.contract.ts";
 
 /**
  * Everything that a store promises, a test per rule. Call it once per kind of store:
- * `storeContract("SQLite store", ({ clock, policy }) => openSqliteStore({ folder: aFreshFolder(), clock, policy, … }))`.
+ * `storeContract("SQLite store", ({ clock, policy }) => openUnlockedStore({ folder: aFreshFolder(), clock, policy, … }))`.
  *
  * @param open Opens an empty store; disposing the store frees what it used.
  */
@@ -29,5 +30,6 @@ export function storeContract(name: string, open: OpenStore): void {
     retentionContract(open);
     fleetContract(open);
     tokenContract(open);
+    keysContract(open);
   });
 }

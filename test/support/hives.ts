@@ -13,6 +13,7 @@ import type { DeliveryPolicy } from "../../src/core/messaging/policy.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
 import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { clockAt, type TestClock, testConfig } from "./fixtures.ts";
+import { openTestKeys } from "./hive-keys.ts";
 
 export type OpenStore = (options: { clock: Clock; policy: DeliveryPolicy }) => Store | Promise<Store>;
 
@@ -37,8 +38,9 @@ export async function openMailroom(
   const audit = opened.use(openAuditLog({ store: openMemoryAudit(), clock, log: silentLog }));
   const randomBytes = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
   const access = opened.use(await openAccess({ tokens: store.tokens, clock, randomBytes, log: silentLog }));
+  const keys = opened.use(await openTestKeys(store, { clock, audit }));
   const mailroom = opened.use(
-    createMailroom({ store, access, audit, clock, config, randomBytes, log: silentLog, version: "test" }),
+    createMailroom({ store, access, keys, audit, clock, config, randomBytes, log: silentLog, version: "test" }),
   );
   const owned = opened.move();
   return { mailroom, audit, clock, config, [Symbol.asyncDispose]: () => owned.disposeAsync() };

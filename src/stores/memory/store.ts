@@ -6,6 +6,7 @@ import { conversationStore } from "./conversations.ts";
 import { deliveryStore } from "./deliveries.ts";
 import { fleetStore } from "./fleet.ts";
 import { historyStore } from "./history.ts";
+import { storeKeys } from "./keys.ts";
 import { allDeliveries, emptyState, inState, type MemoryState } from "./state.ts";
 import { tokenStore } from "./tokens.ts";
 
@@ -22,6 +23,7 @@ export function openMemoryStore({ clock, policy }: { clock: Clock; policy: Deliv
     events: eventLog(state),
     fleet: fleetStore(state),
     tokens: tokenStore(clock),
+    keys: storeKeys(),
     auditHead: auditHead(),
     status: async () => statusOf(state),
     async [Symbol.asyncDispose]() {

@@ -4,7 +4,7 @@ import type { AuditHead } from "../../app/ports.ts";
 import { BusError } from "../../contract/errors.ts";
 import { openConnection } from "./connection.ts";
 import { asDamage } from "./damage.ts";
-import { databaseName, readAuditHead, writeAuditHead } from "./schema.ts";
+import { databaseName, readMetaText, writeMetaText } from "./schema.ts";
 
 /**
  * The head of a folder's audit log for who works there without the server; writing takes the folder's lock.
@@ -23,13 +23,13 @@ export function openAuditHead(folder: string): AuditHead {
     async read() {
       return asDamage(file, () => {
         using db = openConnection(file, "reader");
-        return readAuditHead(db);
+        return readMetaText(db, "audit_head");
       });
     },
     async write(head) {
       asDamage(file, () => {
         using db = openConnection(file, "writer");
-        writeAuditHead(db, head);
+        writeMetaText(db, "audit_head", head);
       });
     },
   };

@@ -7,14 +7,7 @@ import { openConnection } from "./connection.ts";
 import { asDamage, damaged } from "./damage.ts";
 import { isDamage } from "./failure.ts";
 import { lockFolder } from "./lock.ts";
-import {
-  databaseName,
-  readAuditHead,
-  removeAuditHead,
-  schemaVersion,
-  schemaVersionOf,
-  writeAuditHead,
-} from "./schema.ts";
+import { databaseName, readMetaText, removeMeta, schemaVersion, schemaVersionOf, writeMetaText } from "./schema.ts";
 
 /** How far a long piece of work is: of `total` steps `done` are done. */
 export type OnProgress = (progress: { readonly done: number; readonly total: number }) => void;
@@ -193,15 +186,15 @@ async function moveAside(folder: string): Promise<string | undefined> {
 function keepAuditHead(from: string, into: string): void {
   const head = existsSync(from) ? auditHeadOf(from) : undefined;
   using db = new DatabaseSync(into);
-  if (head === undefined) removeAuditHead(db);
-  else writeAuditHead(db, head);
+  if (head === undefined) removeMeta(db, "audit_head");
+  else writeMetaText(db, "audit_head", head);
 }
 
 /** Undefined where the database is too damaged to say; then the log tells that its end is not known. */
 function auditHeadOf(file: string): string | undefined {
   try {
     using db = openConnection(file, "reader");
-    return readAuditHead(db);
+    return readMetaText(db, "audit_head");
   } catch (error) {
     if (isDamage(error)) return undefined;
     throw error;

@@ -1,5 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Term } from "../../core/messaging/terms.ts";
+import type { BlindIndex } from "../../crypto/blind-index.ts";
+import { matchExpression } from "./index-file.ts";
 import type { IndexReading } from "./index-reading.ts";
 import { prepare } from "./statement.ts";
 import type { Tail, TailMessage } from "./tail.ts";
@@ -25,13 +27,18 @@ export type OpenCandidates = (range: Range, source: Source) => NextPositions;
 /** Up to this many positions are gone through one by one rather than by the index. */
 const fewPositions = 5_000;
 
-export function createCandidates(db: DatabaseSync, index: IndexReading, tail: Tail): OpenCandidates {
+export function createCandidates(
+  db: DatabaseSync,
+  index: IndexReading,
+  { tail, vault }: { readonly tail: Tail; readonly vault: BlindIndex },
+): OpenCandidates {
   const sql = statements(db);
 
   function fromIndex({ from, to, direction }: Range, groups: Source["groups"]): NextPositions {
     let [low, high] = [from, to];
+    const match = matchExpression(groups, vault);
     return (count) => {
-      const found = low <= high ? index.find(groups, { from: low, to: high, order: direction, limit: count }) : [];
+      const found = low <= high ? index.find(match, { from: low, to: high, order: direction, limit: count }) : [];
       const last = found.at(-1);
       if (last === undefined) low = high + 1;
       else if (direction === "newest") high = last - 1;

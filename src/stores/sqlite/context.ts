@@ -1,5 +1,6 @@
 import type { StoreStatus } from "../../app/ports.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
+import type { Vault } from "../../crypto/vault.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Engine } from "./engine.ts";
 import type { IndexerClient } from "./indexer-client.ts";
@@ -19,6 +20,8 @@ export type StoreContext = {
   /** Everything else that is read, on a thread of its own. */
   readonly reader: ReaderClient;
   readonly indexer: IndexerClient;
+  /** Opens what is read on this thread. */
+  readonly vault: Vault;
   /** Since the start of the process. */
   readonly counts: Record<keyof StoreStatus["counts"], number>;
   /** How often this hive was opened, this time included. */

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Headers, headerTermsOf, type Term, type TermKind } from "../../core/messaging/terms.ts";
-import { isAscii, isWordAt, longestWord, words } from "../../core/messaging/words.ts";
+import { words } from "../../core/messaging/words.ts";
+import type { BlindIndex } from "../../crypto/blind-index.ts";
 
 /*
  * index.db: which messages hold which terms. It holds nothing that is not in the database, is made anew when it is missing,
@@ -12,7 +13,7 @@ import { isAscii, isWordAt, longestWord, words } from "../../core/messaging/word
 
 export const indexName = "index.db";
 /** Counts up when what stands in the file changes its meaning: an older index is dropped and made anew. */
-export const indexVersion = 2;
+export const indexVersion = 3;
 
 export const indexSchema = `
   CREATE TABLE progress (
@@ -60,39 +61,21 @@ const initials: Readonly<Record<Exclude<TermKind, "word">, string>> = {
 
 /**
  * A term as one token of letters, digits and what is not ASCII, so that the tokenizer cuts only at the spaces between.
- * Words stand as they are; the rest is hashed, since ids are long and may hold anything. Whatever two terms share a token,
- * every hit is checked against the message itself.
+ * What was said (words, metadata) stands there under a keyed hash that tells nothing without the key: `crypto/blind-index.ts`.
+ * The rest stands readable in the database anyway, and is hashed because ids are long and may hold anything. Whatever two
+ * terms share a token, every hit is checked against the message itself.
  */
-function tokenOf({ kind, value }: Term): string {
-  return kind === "word" ? value : mark + initials[kind] + hashText(value);
+function tokenOf({ kind, value }: Term, blind: BlindIndex): string {
+  if (kind === "word") return blind.term(kind, value);
+  return mark + initials[kind] + (kind === "metadata" ? blind.term(kind, value) : hashText(value));
 }
 
 /** The text from which the tokenizer makes every token of a message. */
-export function textToIndex(content: string, headers: Headers): string {
-  const text = isCutAlike(content) ? content : words(content).join(" ");
-  return `${text} ${headerTermsOf(headers).map(tokenOf).join(" ")}`;
-}
-
-/**
- * Whether the tokenizer finds the same words in a text as `words()` does: it lower-cases ASCII only, and shortens nothing.
- * Doing that once, in C, is what makes the index cheap: it halves the cost of a message.
- */
-function isCutAlike(text: string): boolean {
-  // NUL ends a text for SQLite.
-  if (!isAscii(text) || text.includes("\0")) return false;
-  // A word that is too long covers one of these places.
-  for (let at = longestWord; at < text.length; at += longestWord + 1) {
-    if (wordLengthAt(text, at) > longestWord) return false;
-  }
-  return true;
-}
-
-/** How long the word is that covers a place, as far as it matters. */
-function wordLengthAt(text: string, at: number): number {
-  let [start, end] = [at, at];
-  while (end - start <= longestWord && isWordAt(text, end)) end++;
-  while (end - start <= longestWord && isWordAt(text, start - 1)) start--;
-  return isWordAt(text, at) ? end - start : 0;
+export function textToIndex(content: string, headers: Headers, blind: BlindIndex): string {
+  let text = "";
+  for (const word of words(content)) text += `${blind.term("word", word)} `;
+  for (const term of headerTermsOf(headers)) text += `${tokenOf(term, blind)} `;
+  return text;
 }
 
 /** 64 bits as base 36. Source: cyrb53, bryc, public domain. */
@@ -110,8 +93,8 @@ function hashText(text: string): string {
 }
 
 /** The question to FTS5: one token of each group. */
-export function matchExpression(groups: readonly (readonly Term[])[]): string {
-  return groups.map((group) => `(${group.map((term) => `"${tokenOf(term)}"`).join(" OR ")})`).join(" AND ");
+export function matchExpression(groups: readonly (readonly Term[])[], blind: BlindIndex): string {
+  return groups.map((group) => `(${group.map((term) => `"${tokenOf(term, blind)}"`).join(" OR ")})`).join(" AND ");
 }
 
 export function indexVersionOf(db: DatabaseSync): number {

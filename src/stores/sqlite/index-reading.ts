@@ -1,9 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import type { Term } from "../../core/messaging/terms.ts";
 import { openConnection } from "./connection.ts";
 import { isDamage } from "./failure.ts";
-import { indexVersion, indexVersionOf, matchExpression } from "./index-file.ts";
+import { indexVersion, indexVersionOf } from "./index-file.ts";
 import { prepare, type Statement } from "./statement.ts";
 
 /** The index as a search sees it. Whenever it cannot be read, it holds nothing: then everything is searched directly. */
@@ -12,14 +11,11 @@ export type IndexReading = {
   begin(): number;
   end(): void;
   /**
-   * Positions of messages that may hold one term of each group, between `from` and `to` (both included).
+   * Positions of messages that may fit a match expression, between `from` and `to` (both included).
    *
    * @param order As in the search: the newest or the oldest first.
    */
-  find(
-    groups: readonly (readonly Term[])[],
-    range: { from: number; to: number; order: "newest" | "oldest"; limit: number },
-  ): number[];
+  find(match: string, range: { from: number; to: number; order: "newest" | "oldest"; limit: number }): number[];
   close(): void;
 };
 
@@ -69,10 +65,10 @@ export function openIndexForReading(file: string, onDamage: (reason: string) => 
     end() {
       if (open?.db.isTransaction) open.db.exec("COMMIT");
     },
-    find(groups, { from, to, order, limit }) {
+    find(match, { from, to, order, limit }) {
       if (!open) return [];
       const statement = order === "newest" ? open.newest : open.oldest;
-      return statement.all(matchExpression(groups), from, to, limit).map((it) => it.rowid);
+      return statement.all(match, from, to, limit).map((it) => it.rowid);
     },
     close,
   };

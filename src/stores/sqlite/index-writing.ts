@@ -1,17 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { parseJson } from "../../base/json.ts";
+import type { Vault } from "../../crypto/vault.ts";
 import { openConnection } from "./connection.ts";
 import { isDamage } from "./failure.ts";
 import { indexSchema, indexVersion, indexVersionOf, type Progress, textToIndex } from "./index-file.ts";
-import { type MessageRow, recipientsOf } from "./rows.ts";
+import { type MessageRow, openBody, recipientsOf } from "./rows.ts";
 import { prepare, type Statement } from "./statement.ts";
 
 /** What of a message goes into the index: `SELECT ${indexedColumns} FROM messages AS m`. */
 export type IndexedRow = Pick<
   MessageRow,
   | "position"
+  | "id"
   | "from_agent"
   | "to_agent"
   | "recipients"
@@ -22,7 +23,7 @@ export type IndexedRow = Pick<
   | "content"
 >;
 export const indexedColumns =
-  "m.position, m.from_agent, m.to_agent, m.recipients, m.priority, m.conversation_id, m.message_type, m.metadata, m.content";
+  "m.position, m.id, m.from_agent, m.to_agent, m.recipients, m.priority, m.conversation_id, m.message_type, m.metadata, m.content";
 
 /** The index as the one who writes it sees it. */
 export type IndexWriting = {
@@ -41,9 +42,10 @@ export type IndexWriting = {
 /**
  * Opens the index, or begins a new one where it is missing, damaged, of another version or cannot be trusted.
  *
+ * @param vault Unlocked before anything is added.
  * @param onRebuild Told why an index that was there is thrown away.
  */
-export function openIndexForWriting(file: string, onRebuild: (reason: string) => void): IndexWriting {
+export function openIndexForWriting(file: string, vault: Vault, onRebuild: (reason: string) => void): IndexWriting {
   let open = openTrusted(file, onRebuild);
   return {
     progress: () => open.readProgress(),
@@ -51,7 +53,7 @@ export function openIndexForWriting(file: string, onRebuild: (reason: string) =>
     add(messages, { event_position, event_at_ms, message_position }) {
       open.db.exec("BEGIN IMMEDIATE");
       try {
-        for (const message of messages) open.insert.run(message.position, textOf(message));
+        for (const message of messages) open.insert.run(message.position, textOf(message, vault));
         open.advance.run(event_position, event_at_ms, message_position, messages.length);
         open.db.exec("COMMIT");
       } catch (error) {
@@ -85,8 +87,9 @@ type Open = {
   readProgress(): Progress;
 };
 
-function textOf(row: IndexedRow): string {
-  return textToIndex(row.content, { ...row, recipients: recipientsOf(row), metadata: parseJson(row.metadata) });
+function textOf(row: IndexedRow, vault: Vault): string {
+  const { content, metadata } = openBody(vault, row);
+  return textToIndex(content, { ...row, recipients: recipientsOf(row), metadata }, vault);
 }
 
 function openTrusted(file: string, onRebuild: (reason: string) => void): Open {

@@ -1,8 +1,11 @@
+import type { CipherKeys } from "../../crypto/key-ring.ts";
 import type { WireError } from "./failure.ts";
 
 export type IndexerOptions = { readonly file: string; readonly index_file: string };
 
 export type ToIndexer =
+  /** Opens with these from now on; it begins to work once it has some. */
+  | { readonly use: CipherKeys }
   /** There are new events. */
   | { readonly wake: true }
   /** The database has forgotten this many messages. */
@@ -13,6 +16,8 @@ export type ToIndexer =
 
 export type FromIndexer =
   | { readonly ready: { readonly backlog: number } }
+  /** It has taken the keys it was given. */
+  | { readonly unlocked: true }
   /** So many messages have got into the index. */
   | { readonly indexed: number }
   /** It has everything there was, and sleeps until it is woken. */

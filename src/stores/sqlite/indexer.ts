@@ -2,6 +2,8 @@ import { setPriority } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../base/invariant.ts";
+import type { CipherKeys } from "../../crypto/key-ring.ts";
+import { createVault } from "../../crypto/vault.ts";
 import { openConnection } from "./connection.ts";
 import { failureOf, isDamage, toWireError } from "./failure.ts";
 import type { Progress } from "./index-file.ts";
@@ -36,7 +38,8 @@ const { file, index_file } = workerData as IndexerOptions; // The main thread st
 
 lowerPriority();
 const db = openConnection(file, "reader");
-const index = openIndexForWriting(index_file, (reason) => tell({ rebuilding: reason }));
+const vault = createVault((bytes) => crypto.getRandomValues(bytes));
+const index = openIndexForWriting(index_file, vault, (reason) => tell({ rebuilding: reason }));
 const arrived = "event IN ('accepted', 'imported')";
 const sql = {
   upTo: prepare<{ position: number; at_ms: number }>(
@@ -61,14 +64,21 @@ let isClosing = false;
 const closing = new AbortController();
 let wake: (() => void) | undefined;
 tell({ ready: { backlog: sql.backlog.get(index.progress().event_position)?.messages ?? 0 } });
-const stopped = work();
+let stopped: Promise<void> | undefined;
 
 port.on("message", (message: ToIndexer) => {
   if ("close" in message) void close();
+  else if ("use" in message) unlock(message.use);
   else if ("forgotten" in message) forget(message.forgotten);
   else if ("rebuild" in message) rebuild(message.rebuild);
   wake?.();
 });
+
+function unlock(keys: CipherKeys): void {
+  vault.use(keys);
+  tell({ unlocked: true });
+  stopped ??= work();
+}
 
 async function work(): Promise<void> {
   while (!isClosing) {

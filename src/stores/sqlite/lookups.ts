@@ -15,6 +15,7 @@ import type {
   Message,
   MessageId,
 } from "../../contract/messages.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
 import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
 import { prepare } from "./statement.ts";
 
@@ -46,7 +47,7 @@ export type StoredDelivery = {
 
 type LedgerRow = { at_ms: number; event: LedgerEvent; actor: string; reason: string | null; agent_id: AgentId };
 
-export function createLookups(db: DatabaseSync): Lookups {
+export function createLookups(db: DatabaseSync, cipher: FieldCipher): Lookups {
   const sql = {
     byPosition: prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE position = ?`),
     byId: prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE id = ?`),
@@ -74,16 +75,16 @@ export function createLookups(db: DatabaseSync): Lookups {
     message(position) {
       const row = sql.byPosition.get(position);
       invariant(row, `message ${position} has an open delivery, but is not in the database`);
-      return toMessage(row);
+      return toMessage(cipher, row);
     },
     find(id) {
       const row = sql.byId.get(id);
-      return row && { position: row.position, message: toMessage(row) };
+      return row && { position: row.position, message: toMessage(cipher, row) };
     },
     position: (id) => sql.position.get(id)?.position,
     byKey(from_agent, idempotency_key) {
       const row = sql.byKey.get(from_agent, idempotency_key);
-      return row && toMessage(row);
+      return row && toMessage(cipher, row);
     },
     deliveries: (position) => sql.deliveries.all(position),
     ledger: (position) => sql.ledger.all(position).map(toLedgerEntry),

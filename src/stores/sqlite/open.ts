@@ -1,10 +1,11 @@
+import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { BusError } from "../../contract/errors.ts";
 import { openConnection } from "./connection.ts";
 import { asDamage, damaged, removeSum, requireHealthy, verifySum } from "./damage.ts";
-import { databaseName, migrate, readMeta, schemaVersionOf, writeMeta } from "./schema.ts";
+import { databaseName, migrate, readMeta, readMetaText, writeMeta, writeMetaText } from "./schema.ts";
 import { recoverActivity } from "./writer-conversations.ts";
 
 /** SQLite before this can corrupt a database when one connection checkpoints while another commits. Source: sqlite.org/wal.html#walresetbug */
@@ -48,10 +49,8 @@ export async function prepareDatabase(folder: string): Promise<Prepared> {
   const db = asDamage(file, () => openConnection(file, "writer"));
   try {
     if (!isNew && !isVerified) requireHealthy(db, file);
-    const wasEmpty = asDamage(file, () => schemaVersionOf(db)) === 0;
     asDamage(file, () => migrate(db, file));
     if (isNew) chmodSync(file, 0o600);
-    if (wasEmpty) writeMeta(db, "generation", 0);
     const generation = asDamage(file, () => takeUp(db));
     removeSum(file);
     return { file, generation };
@@ -73,6 +72,7 @@ function takeUp(db: DatabaseSync): number {
   db.exec("BEGIN IMMEDIATE");
   const generation = (readMeta(db, "generation") ?? 0) + 1;
   writeMeta(db, "generation", generation);
+  if (readMetaText(db, "hive_id") === undefined) writeMetaText(db, "hive_id", randomUUID());
   recoverActivity(db, readMeta(db, "activity_position") ?? 0);
   parkAll(db);
   db.exec("COMMIT");

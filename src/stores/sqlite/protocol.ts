@@ -1,9 +1,10 @@
-import type { Import, Publication, PublishOutcome, StoredToken } from "../../app/ports.ts";
+import type { Import, Publication, PublishOutcome, Reencrypted, StoredToken } from "../../app/ports.ts";
 import type { AgentRegistration } from "../../contract/agents.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { EventName } from "../../contract/events.ts";
 import type { AgentId, ConversationId, DeliveryState, LeaseId } from "../../contract/messages.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
+import type { CipherKeys, WrappedKey } from "../../crypto/key-ring.ts";
 import type { WireError } from "./failure.ts";
 import type { MessageRow } from "./rows.ts";
 
@@ -119,6 +120,12 @@ export type WriterOperations = {
     /** `dead`: of how many dead letters in whose inbox nothing is left. */
     result: { readonly messages: number; readonly dead: readonly (readonly [agent_id: AgentId, letters: number])[] };
   };
+  /** False, and nothing is added, where a purpose has a key of that epoch already. */
+  add_keys: { request: { readonly keys: readonly WrappedKey[] }; result: boolean };
+  replace_keys: { request: { readonly keys: readonly WrappedKey[] }; result: undefined };
+  /** From now on seals under the newest of these. */
+  use_keys: { request: { readonly keys: CipherKeys }; result: undefined };
+  reencrypt: { request: { readonly limit: number }; result: Reencrypted };
   keep_audit_head: { request: { readonly head: string }; result: undefined };
   /** Nothing; its answer says that everything before it has been written. */
   barrier: { request: Record<never, never>; result: undefined };

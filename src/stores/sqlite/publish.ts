@@ -50,7 +50,8 @@ function settle(
   written: WrittenPublication,
   now_ms: number,
 ): PublishOutcome {
-  if (written.outcome === "duplicate") return { outcome: "duplicate", message: toMessage(written.first) };
+  if (written.outcome === "duplicate")
+    return { outcome: "duplicate", message: toMessage(context.vault, written.first) };
   if (written.outcome !== "accepted") return written;
   const { position, conversation_id, standing } = written;
   const message = messageOf(publication, conversation_id, now_ms);

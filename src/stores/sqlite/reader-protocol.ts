@@ -1,6 +1,7 @@
 import type { Page, Search, StoredEvent } from "../../app/ports.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { AgentId, ConversationId, DeadLetter, Message, MessageId } from "../../contract/messages.ts";
+import type { CipherKeys } from "../../crypto/key-ring.ts";
 import type { DeliveryRow } from "./delivery-rows.ts";
 import type { WireError } from "./failure.ts";
 
@@ -31,6 +32,8 @@ export type ReaderQuestions = {
     };
     answer: readonly DeliveryRow[];
   };
+  /** Not a question: from now on it opens with these. */
+  use_keys: { question: CipherKeys; answer: undefined };
   conversations: {
     question: {
       readonly participant?: AgentId;

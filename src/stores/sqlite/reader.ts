@@ -1,5 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../base/invariant.ts";
+import type { CipherKeys } from "../../crypto/key-ring.ts";
+import { createVault } from "../../crypto/vault.ts";
 import { openConnection } from "./connection.ts";
 import { toWireError } from "./failure.ts";
 import { openIndexForReading } from "./index-reading.ts";
@@ -15,15 +17,20 @@ const { file, index_file } = workerData as ReaderOptions; // The main thread sta
 
 const db = openConnection(file, "reader");
 const index = openIndexForReading(index_file, (reason) => tell({ index_damaged: reason }));
-const reads = createReads(db);
-const search = createSearch(db, index);
+const vault = createVault((bytes) => crypto.getRandomValues(bytes));
+const reads = createReads(db, vault);
+const search = createSearch(db, index, vault);
+
+function use_keys(keys: CipherKeys): undefined {
+  vault.use(keys);
+}
 
 type Answers = {
   readonly [Name in ReaderQuestion]: (
     question: ReaderQuestions[Name]["question"],
   ) => ReaderQuestions[Name]["answer"] | Promise<ReaderQuestions[Name]["answer"]>;
 };
-const answers: Answers = { ...reads, search };
+const answers: Answers = { ...reads, search, use_keys };
 
 tell({ ready: true });
 

@@ -6,6 +6,7 @@ import { toTimestamp } from "../../base/time.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { EventName } from "../../contract/events.ts";
 import type { AgentId, ConversationId, MessageId } from "../../contract/messages.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
 import { type DeliveryRow, deliveryColumns } from "./delivery-rows.ts";
 import type { ReaderQuestion, ReaderQuestions } from "./reader-protocol.ts";
 import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
@@ -13,16 +14,16 @@ import { readMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
 
 type Reads = {
-  readonly [Name in Exclude<ReaderQuestion, "search">]: (
+  readonly [Name in Exclude<ReaderQuestion, "search" | "use_keys">]: (
     question: ReaderQuestions[Name]["question"],
   ) => ReaderQuestions[Name]["answer"];
 };
 
 /** The lists that need no index of words. */
-export function createReads(db: DatabaseSync): Reads {
+export function createReads(db: DatabaseSync, cipher: FieldCipher): Reads {
   return {
     events: createEventReads(db),
-    dead_letters: createDeadLetterReads(db),
+    dead_letters: createDeadLetterReads(db, cipher),
     dead_deliveries: (question) => readDeadDeliveries(db, question),
     conversations: createConversationReads(db),
   };
@@ -71,7 +72,7 @@ function toEvent(row: EventRow): StoredEvent {
   };
 }
 
-function createDeadLetterReads(db: DatabaseSync): Reads["dead_letters"] {
+function createDeadLetterReads(db: DatabaseSync, cipher: FieldCipher): Reads["dead_letters"] {
   type Row = MessageRow & { agent_id: AgentId; attempt: number; reason: string; dead_event: number; died_ms: number };
   const select = (condition: string) =>
     prepare<Row>(
@@ -88,7 +89,7 @@ function createDeadLetterReads(db: DatabaseSync): Reads["dead_letters"] {
     const last = page.at(-1);
     return {
       rows: page.map((row) => ({
-        message: toMessage(row),
+        message: toMessage(cipher, row),
         agent_id: row.agent_id,
         attempt: row.attempt,
         reason: row.reason,

@@ -1,20 +1,13 @@
 import { defined } from "../../base/defined.ts";
 import { parseJson } from "../../base/json.ts";
+import { BusError } from "../../contract/errors.ts";
 import type { Address, AgentId, Message, Metadata } from "../../contract/messages.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
 
 /** A row of `messages` as `messageColumns` selects it. */
 export type MessageRow = Pick<
   Message,
-  | "id"
-  | "from_agent"
-  | "to_agent"
-  | "priority"
-  | "timestamp"
-  | "conversation_id"
-  | "message_type"
-  | "when"
-  | "offline"
-  | "content"
+  "id" | "from_agent" | "to_agent" | "priority" | "timestamp" | "conversation_id" | "message_type" | "when" | "offline"
 > & {
   readonly position: number;
   readonly recipients: string | null;
@@ -22,7 +15,9 @@ export type MessageRow = Pick<
   readonly reply_to: Message["id"] | null;
   readonly deliver_at: string | null;
   readonly expires_at: string | null;
-  readonly metadata: string;
+  /** Sealed, like the content; null where there is none. */
+  readonly metadata: Uint8Array | null;
+  readonly content: Uint8Array;
   /** 1 where every delivery is acknowledged. */
   readonly acknowledged: 0 | 1;
 };
@@ -33,18 +28,56 @@ export const messageColumns = `m.position, m.id, m.from_agent, m.to_agent, m.rec
   NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.message_position = m.position AND d.state <> 'acknowledged')
     AS acknowledged`;
 
-export function toMessage(row: MessageRow): Message {
+/** What is sealed of a message, opened. */
+export type Body = Pick<Message, "content" | "metadata"> & { readonly unreadable?: string };
+
+export type SealedBody = Pick<MessageRow, "id" | "content" | "metadata">;
+
+/**
+ * Opens what was said. What was tampered with or damaged does not open: then it is empty and says so, so that one such
+ * message keeps nobody from the others.
+ */
+export function openBody(cipher: FieldCipher, { id, content, metadata }: SealedBody): Body {
+  try {
+    return {
+      content: cipher.open({ message_id: id, field: "content" }, content),
+      metadata: openMetadata(cipher, { id, metadata }),
+    };
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    return { content: "", metadata: {}, unreadable: error.message };
+  }
+}
+
+function openMetadata(cipher: FieldCipher, { id, metadata }: Pick<SealedBody, "id" | "metadata">): Metadata {
+  if (metadata === null) return {};
+  return parseJson(cipher.open({ message_id: id, field: "metadata" }, metadata)) as Metadata; // Written by us, from a Metadata.
+}
+
+/** What `metadata` and `content` hold. */
+export function sealBody(
+  cipher: FieldCipher,
+  { id, content, metadata }: { readonly id: string; readonly content: string; readonly metadata: string },
+): Pick<MessageRow, "content" | "metadata"> {
+  return {
+    content: cipher.seal({ message_id: id, field: "content" }, content),
+    metadata: metadata === "{}" ? null : cipher.seal({ message_id: id, field: "metadata" }, metadata),
+  };
+}
+
+/** @param body Where the caller has opened it already. */
+export function toMessage(cipher: FieldCipher, row: MessageRow, body = openBody(cipher, row)): Message {
   return {
     id: row.id,
     from_agent: row.from_agent,
     to_agent: row.to_agent,
-    content: row.content,
+    content: body.content,
     priority: row.priority,
     timestamp: row.timestamp,
     acknowledged: row.acknowledged === 1,
     conversation_id: row.conversation_id,
     message_type: row.message_type,
-    metadata: parseJson(row.metadata) as Metadata, // Written by us, from a Metadata.
+    metadata: body.metadata,
     when: row.when,
     offline: row.offline,
     ...defined({
@@ -52,6 +85,7 @@ export function toMessage(row: MessageRow): Message {
       reply_to: row.reply_to ?? undefined,
       deliver_at: row.deliver_at ?? undefined,
       expires_at: row.expires_at ?? undefined,
+      unreadable: body.unreadable,
     }),
   };
 }

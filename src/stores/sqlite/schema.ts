@@ -33,8 +33,8 @@ const migrations: readonly string[] = [
     reply_depth INTEGER NOT NULL,
     readable_ms INTEGER NOT NULL,
     idempotency_key TEXT,
-    metadata TEXT NOT NULL,          -- JSON
-    content TEXT NOT NULL
+    metadata BLOB,                   -- JSON, sealed as crypto/field-cipher.ts has it; NULL where there is none
+    content BLOB NOT NULL            -- likewise sealed
   ) STRICT;
   CREATE INDEX messages_by_key ON messages (from_agent, idempotency_key, position) WHERE idempotency_key IS NOT NULL;
 
@@ -97,8 +97,7 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE agents (agent_id TEXT PRIMARY KEY, registered_at TEXT NOT NULL, registration TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  `,
-  `
+
   -- Who may ask. Of the token itself only its hash is kept.
   CREATE TABLE tokens (
     position INTEGER PRIMARY KEY,    -- in the order of making
@@ -112,6 +111,18 @@ const migrations: readonly string[] = [
     last_used_at TEXT,
     revoked_at TEXT
   ) STRICT;
+
+  -- The keys that content is sealed with, wrapped by a key that is kept elsewhere: crypto/key-ring.ts.
+  CREATE TABLE keys (
+    purpose TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    key_id TEXT NOT NULL UNIQUE,
+    wrapped TEXT NOT NULL,           -- base64
+    provider TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    seals INTEGER NOT NULL DEFAULT 0, -- fields sealed with it, written down now and then: writer-seals.ts
+    PRIMARY KEY (purpose, epoch)
+  ) STRICT, WITHOUT ROWID;
   `,
 ];
 
@@ -156,7 +167,10 @@ export type MetaName =
   /** Open deliveries of messages before this position are in their index. */
   | "parked_before"
   /** The most that a message's position stands behind its time. */
-  | "skew_ms";
+  | "skew_ms"
+  /** Where sealing anew under a newer key has got to, and the epoch it seals under; neither while there is nothing to do. */
+  | "reencrypted_position"
+  | "reencrypted_epoch";
 
 export function readMeta(db: DatabaseSync, name: MetaName): number | undefined {
   const row = db.prepare("SELECT value FROM meta WHERE name = ?").get(name);
@@ -167,20 +181,24 @@ export function writeMeta(db: DatabaseSync, name: MetaName, value: number): void
   putMeta(db, name, value);
 }
 
-/** Where the audit log of the folder ends, in the words of whoever keeps that log. */
-const auditHeadName = "audit_head";
+export function removeMeta(db: DatabaseSync, name: MetaName | MetaText): void {
+  db.prepare("DELETE FROM meta WHERE name = ?").run(name);
+}
 
-export function readAuditHead(db: DatabaseSync): string | undefined {
-  const row = db.prepare("SELECT value FROM meta WHERE name = ?").get(auditHeadName);
+/** A text kept in the meta table. */
+export type MetaText =
+  /** Names the hive for ever, copies of it included. */
+  | "hive_id"
+  /** Where the audit log of the folder ends, in the words of whoever keeps that log. */
+  | "audit_head";
+
+export function readMetaText(db: DatabaseSync, name: MetaText): string | undefined {
+  const row = db.prepare("SELECT value FROM meta WHERE name = ?").get(name);
   return row ? String(row["value"]) : undefined;
 }
 
-export function writeAuditHead(db: DatabaseSync, head: string): undefined {
-  putMeta(db, auditHeadName, head);
-}
-
-export function removeAuditHead(db: DatabaseSync): void {
-  db.prepare("DELETE FROM meta WHERE name = ?").run(auditHeadName);
+export function writeMetaText(db: DatabaseSync, name: MetaText, value: string): void {
+  putMeta(db, name, value);
 }
 
 function putMeta(db: DatabaseSync, name: string, value: number | string): void {

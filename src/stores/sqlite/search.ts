@@ -1,7 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Page, Search } from "../../app/ports.ts";
-import { parseJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { Message } from "../../contract/messages.ts";
 import { positionAt } from "../../core/messaging/positions.ts";
@@ -14,10 +13,12 @@ import {
   termsToFind,
   toText,
 } from "../../core/messaging/terms.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
+import type { Vault } from "../../crypto/vault.ts";
 import { createCandidates, includesSorted, type NextPositions, type Range } from "./candidates.ts";
 import type { IndexReading } from "./index-reading.ts";
 import type { ReaderQuestions } from "./reader-protocol.ts";
-import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
+import { type Body, type MessageRow, messageColumns, openBody, toMessage } from "./rows.ts";
 import { readMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
 import { createTail, type EnvelopeRow, envelopeColumns, type Tail, type TailMessage, toEnvelope } from "./tail.ts";
@@ -42,10 +43,14 @@ const indexerMoments = 10;
 
 type Question = ReaderQuestions["search"]["question"];
 
-export function createSearch(db: DatabaseSync, index: IndexReading): (question: Question) => Promise<Page<Message>> {
-  const tail = createTail(db);
-  const candidates = createCandidates(db, index, tail);
-  const check = createCheck(db, tail);
+export function createSearch(
+  db: DatabaseSync,
+  index: IndexReading,
+  vault: Vault,
+): (question: Question) => Promise<Page<Message>> {
+  const tail = createTail(db, vault);
+  const candidates = createCandidates(db, index, { tail, vault });
+  const check = createCheck(db, tail, vault);
 
   function backlog(): number {
     const known = index.begin();
@@ -154,7 +159,7 @@ function rangeOf(db: DatabaseSync, search: Search, after: number | undefined): R
  * Reads a message and checks everything that was asked. Most of what the index does not know yet does not fit; where that is
  * not sorted out already, the columns that are read soonest are checked first.
  */
-function createCheck(db: DatabaseSync, tail: Tail) {
+function createCheck(db: DatabaseSync, tail: Tail, cipher: FieldCipher) {
   const envelope = prepare<EnvelopeRow>(db, `SELECT ${envelopeColumns} FROM messages WHERE position = ?`);
   const whole = prepare<MessageRow>(db, `SELECT ${messageColumns} FROM messages AS m WHERE m.position = ?`);
   const inState = prepare<object>(db, "SELECT 1 FROM deliveries WHERE message_position = ? AND state = ? LIMIT 1");
@@ -168,9 +173,10 @@ function createCheck(db: DatabaseSync, tail: Tail) {
 
   return (position: number, search: Search, isInState: Progress["isInState"]): Message | undefined => {
     const row = mayFit(position, search, isInState) ? whole.get(position) : undefined;
-    if (!row || !fitsEnvelope(toEnvelope(row), search) || !holdsBody(row, search)) return undefined;
-    const isElsewhere = search.state && !isInState && !inState.get(position, search.state);
-    return isElsewhere ? undefined : toMessage(row);
+    if (!row || !fitsEnvelope(toEnvelope(row), search)) return undefined;
+    if (search.state && !isInState && !inState.get(position, search.state)) return undefined;
+    const body = openBody(cipher, row);
+    return holdsBody(body, search) ? toMessage(cipher, row, body) : undefined;
   };
 }
 
@@ -179,8 +185,8 @@ function asksEnvelope({ words: _, metadata: __, ...search }: Search): boolean {
   return termsToFind(search).length > 0;
 }
 
-function holdsBody({ content, metadata }: MessageRow, { words, metadata: asked }: Search): boolean {
-  return (!words || holdsWords(toText(content), words)) && (!asked || holdsScalars(parseJson(metadata), asked));
+function holdsBody({ content, metadata }: Body, { words, metadata: asked }: Search): boolean {
+  return (!words || holdsWords(toText(content), words)) && holdsScalars(metadata, asked);
 }
 
 function fitsEnvelope(message: Envelope & { readonly timestamp: string }, search: Search): boolean {

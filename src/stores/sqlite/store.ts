@@ -3,6 +3,7 @@ import type { AuditHead, Store } from "../../app/ports.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
+import { createVault } from "../../crypto/vault.ts";
 import { type CommitQueue, createCommitQueue } from "./commit-queue.ts";
 import { openConnection } from "./connection.ts";
 import type { StoreContext } from "./context.ts";
@@ -16,6 +17,7 @@ import { historyStore } from "./history.ts";
 import { indexName } from "./index-file.ts";
 import { createIndexerClient, type IndexerClient } from "./indexer-client.ts";
 import type { FromIndexer, IndexerOptions, ToIndexer } from "./indexer-protocol.ts";
+import { storeKeys } from "./keys.ts";
 import { loadOpenDeliveries } from "./load.ts";
 import { lockFolder } from "./lock.ts";
 import { createLookups } from "./lookups.ts";
@@ -26,7 +28,7 @@ import { unpackAnswer } from "./packing.ts";
 import type { CheckpointerOptions, FromCheckpointer, FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { createReaderClient, type ReaderClient } from "./reader-client.ts";
 import type { FromReader, ReaderOptions, ToReader } from "./reader-protocol.ts";
-import { readAuditHead } from "./schema.ts";
+import { readMetaText } from "./schema.ts";
 import { startThread, type Thread } from "./threads.ts";
 import { loadTokens, tokenStore } from "./tokens.ts";
 
@@ -43,7 +45,8 @@ export type SqliteStoreOptions = {
 };
 
 /**
- * The store of one server: a database that survives the loss of power, and an engine in memory that hands out mail.
+ * The store of one server: a database that survives the loss of power, and an engine in memory that hands out mail. What
+ * was said lies there sealed: before anything is sent, searched or handed out, `keys.use` must have given it its keys.
  *
  * @throws BusError `sqlite_unsafe`, `data_dir_in_use`, `database_newer`, `database_damaged`.
  */
@@ -71,7 +74,8 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
   });
   const bell = createBell();
   const measures = createMeasures();
-  const lookups = createLookups(openConnection(file, "reader"));
+  const vault = createVault((bytes) => crypto.getRandomValues(bytes));
+  const lookups = createLookups(openConnection(file, "reader"), vault);
   opened.defer(async () => lookups.close());
   const index_file = path.join(folder, indexName);
   const { queue, writer } = startWriter({ file, policy, bell, measures, failure });
@@ -84,7 +88,7 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
   opened.defer(readerThread.close);
   const engine = createEngine(clock, policy);
   const counts = { accepted: 0, delivered: 0, acknowledged: 0, redelivered: 0, rejected: 0, dead: 0 };
-  const context: StoreContext = { clock, policy, engine, queue, lookups, reader, indexer, counts, generation };
+  const context: StoreContext = { clock, policy, engine, queue, lookups, reader, indexer, vault, counts, generation };
   lookups.load((db) => loadOpenDeliveries(db, context, { with_aging: policy.aging_ms !== undefined }));
   const agents = lookups.load(loadAgents);
   const tokens = lookups.load(loadTokens);
@@ -100,6 +104,7 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
     events: eventLog(context, bell),
     fleet: fleetStore(context, agents),
     tokens: tokenStore(context, tokens),
+    keys: storeKeys(context, vault),
     auditHead: auditHead(context),
     status: async () => measures.statusOf(context, file),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
@@ -108,7 +113,7 @@ async function openLocked(options: SqliteStoreOptions, opened: AsyncDisposableSt
 
 function auditHead({ queue, lookups }: StoreContext): AuditHead {
   return {
-    read: async () => lookups.load(readAuditHead),
+    read: async () => lookups.load((db) => readMetaText(db, "audit_head")),
     write: (head) => queue.submit({ operation: "keep_audit_head", head }, { apply: () => undefined }),
   };
 }

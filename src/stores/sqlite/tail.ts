@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Envelope, type Text, toText } from "../../core/messaging/terms.ts";
-import { type MessageRow, recipientsOf } from "./rows.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
+import { type MessageRow, openBody, recipientsOf } from "./rows.ts";
 import { prepare } from "./statement.ts";
 
 /**
@@ -38,15 +39,15 @@ export function toEnvelope(row: EnvelopeRow): Envelope & { readonly timestamp: s
 /** A longer tail is not kept: the index was begun anew, or cannot keep up. */
 const mostKept = { messages: 5_000, characters: 8 * 1024 * 1024 } as const;
 
-export function createTail(db: DatabaseSync): Tail {
+export function createTail(db: DatabaseSync, cipher: FieldCipher): Tail {
   const since = prepare<{ event: number; message: number }>(
     db,
     `SELECT position AS event, message_position AS message
      FROM events WHERE position > ? AND event IN ('accepted', 'imported') ORDER BY position`,
   );
-  const read = prepare<EnvelopeRow & Pick<MessageRow, "content">>(
+  const read = prepare<EnvelopeRow & Pick<MessageRow, "id" | "content">>(
     db,
-    `SELECT ${envelopeColumns}, content FROM messages WHERE position = ?`,
+    `SELECT ${envelopeColumns}, id, content FROM messages WHERE position = ?`,
   );
 
   /** Nothing is missing between the event that the index knows and the last one. */
@@ -74,8 +75,9 @@ export function createTail(db: DatabaseSync): Tail {
   function keep(position: number): void {
     const row = characters < mostKept.characters ? read.get(position) : undefined;
     if (!row || kept.has(position)) return;
-    kept.set(position, { ...toEnvelope(row), text: toText(row.content) });
-    characters += row.content.length;
+    const { content } = openBody(cipher, { ...row, metadata: null });
+    kept.set(position, { ...toEnvelope(row), text: toText(content) });
+    characters += content.length;
   }
 
   return {

@@ -34,7 +34,7 @@ type Answered = {
 
 export function createArrivals(state: WriterState, kept_since: number | undefined): Arrivals {
   const sql = statements(state);
-  const inserts = createInserts(state.db);
+  const inserts = createInserts(state.db, state.cipher);
   const positions = createFreePositions(state.db);
   let kept_since_ms = kept_since;
 

@@ -1,8 +1,9 @@
 import type { DatabaseSync } from "node:sqlite";
 import { toTimestamp } from "../../base/time.ts";
 import type { ConversationId } from "../../contract/messages.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
 import type { FirstStanding, WirePublication } from "./protocol.ts";
-import { recipientsColumn } from "./rows.ts";
+import { recipientsColumn, sealBody } from "./rows.ts";
 import { prepare } from "./statement.ts";
 
 /** What the store says of a message besides what its sender said. */
@@ -21,7 +22,7 @@ export type Inserts = {
   acknowledgedDeliveries(publication: WirePublication, position: number): void;
 };
 
-export function createInserts(db: DatabaseSync): Inserts {
+export function createInserts(db: DatabaseSync, cipher: FieldCipher): Inserts {
   const message = prepare(db, `INSERT INTO messages VALUES (${Array(20).fill("?").join(", ")})`);
   const fresh = prepare(
     db,
@@ -40,7 +41,7 @@ export function createInserts(db: DatabaseSync): Inserts {
   }
 
   return {
-    message: (it, place) => message.run(...messageValues(it, place)),
+    message: (it, place) => message.run(...messageValues(it, place, sealBody(cipher, it))),
     deliveries(it, position, standing) {
       if (!standing) return insertFresh(it, position, "ready");
       const { state, reason } = standing;
@@ -61,7 +62,11 @@ export function createInserts(db: DatabaseSync): Inserts {
 }
 
 /** In the order of the columns. */
-function messageValues(it: WirePublication, place: Place): (string | number | null)[] {
+function messageValues(
+  it: WirePublication,
+  place: Place,
+  sealed: ReturnType<typeof sealBody>,
+): (string | number | Uint8Array | null)[] {
   return [
     place.position,
     it.id,
@@ -81,8 +86,8 @@ function messageValues(it: WirePublication, place: Place): (string | number | nu
     place.reply_depth,
     place.readable_ms,
     it.idempotency_key ?? null,
-    it.metadata,
-    it.content,
+    sealed.metadata,
+    sealed.content,
   ];
 }
 

@@ -1,5 +1,7 @@
+import type { Vault } from "../../crypto/vault.ts";
+import { addKeys, replaceKeys } from "./keys.ts";
 import type { WriterOperation, WriterOperations, WriterRequest, WriterResult } from "./protocol.ts";
-import { readMeta, writeAuditHead, writeMeta } from "./schema.ts";
+import { readMeta, writeMeta, writeMetaText } from "./schema.ts";
 import { prepare } from "./statement.ts";
 import { type Arrivals, createArrivals } from "./writer-arrivals.ts";
 import type { OpenedConversation } from "./writer-conversations.ts";
@@ -7,6 +9,8 @@ import { createDeliveryWrites } from "./writer-deliveries.ts";
 import { openConversation } from "./writer-entering.ts";
 import { createParking, type Parking } from "./writer-parking.ts";
 import { prune } from "./writer-prune.ts";
+import { createReencryption } from "./writer-reencrypt.ts";
+import type { MeteredCipher } from "./writer-seals.ts";
 import type { WriterState } from "./writer-state.ts";
 
 type Perform = {
@@ -22,8 +26,11 @@ export type WriterOperationSet = {
   rollBack(): void;
 };
 
+type Secrets = { readonly vault: Vault; readonly meter: MeteredCipher };
+
 /** Everything the writer can be asked, over one open connection. */
-export function createWriterOperations(state: WriterState): WriterOperationSet {
+export function createWriterOperations(state: WriterState, secrets: Secrets): WriterOperationSet {
+  const { meter } = secrets;
   const arrivals = createArrivals(state, readMeta(state.db, "kept_since_ms"));
   const parking = createParking(state);
   const operations: Perform = {
@@ -32,7 +39,10 @@ export function createWriterOperations(state: WriterState): WriterOperationSet {
     ...conversationOperations(state),
     ...agentOperations(state),
     ...tokenOperations(state),
-    keep_audit_head: ({ head }) => writeAuditHead(state.db, head),
+    ...keyOperations(state, secrets),
+    keep_audit_head({ head }): undefined {
+      writeMetaText(state.db, "audit_head", head);
+    },
     barrier: () => undefined,
     flush: () => state.conversations.flush(state.lastPublished()),
   };
@@ -42,8 +52,12 @@ export function createWriterOperations(state: WriterState): WriterOperationSet {
       const one = operations[request.operation] as (request: WriterRequest) => WriterResult;
       return one(request);
     },
-    maintain: parking.park,
+    maintain() {
+      parking.park();
+      meter.maintain();
+    },
     rollBack() {
+      meter.rollBack();
       arrivals.forgetPositions();
       arrivals.setKeptSince(readMeta(state.db, "kept_since_ms"));
       parking.rollBack();
@@ -113,6 +127,23 @@ function tokenOperations({ db }: WriterState): Pick<Perform, "put_token"> {
       const known = [agent_id, created_at, created_by, expires_at, last_used_at, revoked_at];
       put.run(key_id, hash, JSON.stringify(scopes), ...known);
     },
+  };
+}
+
+function keyOperations(
+  state: WriterState,
+  { vault }: Secrets,
+): Pick<Perform, "add_keys" | "replace_keys" | "use_keys" | "reencrypt"> {
+  const reencrypt = createReencryption(state);
+  return {
+    add_keys: ({ keys }) => addKeys(state.db, keys),
+    replace_keys({ keys }): undefined {
+      replaceKeys(state.db, keys);
+    },
+    use_keys({ keys }): undefined {
+      vault.use(keys);
+    },
+    reencrypt: ({ limit }) => reencrypt(vault.newest().epoch, limit),
   };
 }
 

@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { EventName } from "../../contract/events.ts";
 import type { AgentId, ConversationId } from "../../contract/messages.ts";
 import type { DeliveryPolicy } from "../../core/messaging/policy.ts";
+import type { FieldCipher } from "../../crypto/field-cipher.ts";
 import { readMeta, writeMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
 import { type ConversationCache, createConversationCache } from "./writer-conversations.ts";
@@ -11,6 +12,7 @@ export type WriterState = {
   readonly db: DatabaseSync;
   readonly policy: DeliveryPolicy;
   readonly conversations: ConversationCache;
+  readonly cipher: FieldCipher;
   /** Undelivered messages (ready, scheduled, leased, held) of an inbox. */
   depthOf(agent_id: AgentId): number;
   changeDepth(agent_id: AgentId, change: number): void;
@@ -41,7 +43,7 @@ export type NewEvent = {
 
 type Numbers = { last_event: number; last_published: number; skew_ms: number };
 
-export function createWriterState(db: DatabaseSync, policy: DeliveryPolicy): WriterState {
+export function createWriterState(db: DatabaseSync, policy: DeliveryPolicy, cipher: FieldCipher): WriterState {
   const depths = loadDepths(db);
   const conversations = createConversationCache(db);
   const eventWriter = createEventWriter(db);
@@ -56,6 +58,7 @@ export function createWriterState(db: DatabaseSync, policy: DeliveryPolicy): Wri
   return {
     db,
     policy,
+    cipher,
     conversations,
     depthOf: (agent_id) => depths.get(agent_id) ?? 0,
     changeDepth(agent_id, change) {

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../base/invariant.ts";
+import { createVault } from "../../crypto/vault.ts";
 import { openConnection } from "./connection.ts";
 import { toWireError } from "./failure.ts";
 import { packAnswer, unpackBatch } from "./packing.ts";
@@ -7,6 +8,7 @@ import type { FromWriter, ToWriter, WriterOptions } from "./protocol.ts";
 import { logSize } from "./wal.ts";
 import { createBatchRunner } from "./writer-batch.ts";
 import { createWriterOperations } from "./writer-operations.ts";
+import { createMeteredCipher } from "./writer-seals.ts";
 import { createWriterState } from "./writer-state.ts";
 
 /*
@@ -30,8 +32,10 @@ const port = parentPort;
 const { file, policy } = workerData as WriterOptions; // The main thread starts this with just that.
 
 const db = openConnection(file, "writer");
-const state = createWriterState(db, policy);
-const runBatch = createBatchRunner(state, createWriterOperations(state), walSizeBytes);
+const vault = createVault((bytes) => crypto.getRandomValues(bytes));
+const meter = createMeteredCipher(db, vault);
+const state = createWriterState(db, policy, meter.cipher);
+const runBatch = createBatchRunner(state, createWriterOperations(state, { vault, meter }), walSizeBytes);
 const idleTimer = setTimeout(useQuietMoment, idle_ms);
 tell({ ready: { last_event: state.lastEvent() } });
 
