@@ -1,16 +1,21 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { openAuditKey, readAuditKey } from "./app/audit-key.ts";
+import { configuredMasterKeys } from "./app/master-keys.ts";
 import type { AuditNote } from "./app/ports.ts";
 import { systemClock } from "./base/clock.ts";
 import { silentLog } from "./base/log.ts";
 import { toTimestamp } from "./base/time.ts";
+import type { RandomBytes } from "./base/uuid.ts";
+import type { Config } from "./config.ts";
 import { BusError } from "./contract/errors.ts";
+import { type CountedKey, type KeyRecords, openKeyRing } from "./crypto/key-ring.ts";
 import { openAuditFile } from "./stores/audit/file.ts";
 import { type AuditVerdict, verifyAuditLog } from "./stores/audit/verify.ts";
 import { openAuditHead } from "./stores/sqlite/audit-head.ts";
 import { backupDatabase, checkDatabase, restoreDatabase } from "./stores/sqlite/backup.ts";
 import { lockFolder } from "./stores/sqlite/lock.ts";
+import { readKeyRecords } from "./stores/sqlite/offline-keys.ts";
 import { databaseName } from "./stores/sqlite/schema.ts";
 
 /*
@@ -68,6 +73,40 @@ export async function verifyAudit(folder: string): Promise<AuditVerdict> {
   if (!key)
     throw new BusError("invalid_input", `${folder} has no audit key: no server that keeps an audit log has run there`);
   return await verifyAuditLog(folder, key, head.read);
+}
+
+/** The master key of a hive that has data keys, and how many of them it opens. */
+export type OpenedKeys = { readonly source: string; readonly data_keys: number };
+
+/**
+ * Finds the master key as a server would and opens the hive's data keys with it; makes and changes nothing.
+ *
+ * @returns Undefined where no server has made keys there yet.
+ * @throws BusError `key_unavailable`, with the file and the way out; `invalid_input` where there is no hive.
+ */
+export async function openKeys(
+  config: Pick<Config, "data_dir" | "master_key_file">,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<OpenedKeys | undefined> {
+  const { hive_id, records } = readKeyRecords(config.data_dir);
+  const [known] = records;
+  if (!known) return undefined;
+  const randomBytes: RandomBytes = (bytes) => crypto.getRandomValues(bytes);
+  const masterKeys = configuredMasterKeys({ hive_id, config, environment, randomBytes, onMade: () => undefined });
+  const provider = await masterKeys.current(known.provider);
+  const ring = await openKeyRing({
+    hive_id,
+    records: fixedRecords(records),
+    provider,
+    now: systemClock.now,
+    randomBytes,
+  });
+  return { source: provider.source, data_keys: (await ring.status()).keys.length };
+}
+
+function fixedRecords(records: readonly CountedKey[]): KeyRecords {
+  const refuse = () => Promise.reject(new Error("these records are only read"));
+  return { load: async () => records, add: refuse, replaceAll: refuse };
 }
 
 /** A log has one writer: while a server works on the folder nothing can be added from here. */

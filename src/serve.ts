@@ -68,7 +68,7 @@ export async function serve({ flags, environment }: ServeOptions = {}): Promise<
     randomBytes,
     onMade(file) {
       keyFileMade = file;
-      log.info({ file }, "made a master key");
+      log.warn({ file }, "made a master key; keep a copy: without it nothing can be read, and no backup holds it");
     },
   });
   const startTimer = startRealTimer;

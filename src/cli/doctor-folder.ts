@@ -88,6 +88,24 @@ export async function* checkDatabase(folder: string, running: boolean, screen: S
   }
 }
 
+/** Whether what is stored can be read at all: the key lies elsewhere, and gets lost on its own. */
+export async function* checkKeys(
+  config: { readonly data_dir: string; readonly master_key_file: string },
+  environment: Readonly<Record<string, string | undefined>>,
+): AsyncGenerator<Finding> {
+  const check = "master key";
+  const { hasHive, openKeys } = await import("../offline.ts");
+  if (!hasHive(config.data_dir)) return;
+  try {
+    const opened = await openKeys(config, environment);
+    if (opened)
+      yield { check, verdict: "right", text: `${opened.source} opens ${counted(opened.data_keys, "data key")}` };
+    else yield { check, verdict: "right", text: "not made yet; the next start of the server makes it" };
+  } catch (error) {
+    yield { check, verdict: "wrong", text: describeFailure(error).message };
+  }
+}
+
 async function statIfThere(file: string) {
   return await stat(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;

@@ -3,7 +3,7 @@ import { flagValue } from "./arguments.ts";
 import { folderFlags } from "./backup.ts";
 import { findServer, serverFlags, settingFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
-import { checkDatabase, checkDisk, checkFolder, checkToken } from "./doctor-folder.ts";
+import { checkDatabase, checkDisk, checkFolder, checkKeys, checkToken } from "./doctor-folder.ts";
 import { checkClock, checkEnvironment, checkProgram } from "./doctor-machine.ts";
 import { checkCertificate } from "./doctor-network.ts";
 import { checkServer } from "./doctor-server.ts";
@@ -56,6 +56,7 @@ async function* examinations({ given, terminal, signal }: Run): AsyncGenerator<F
   yield* checkFolder(data_dir);
   yield* checkDisk(data_dir);
   yield* checkToken(data_dir);
+  yield* checkKeys(config.value, terminal.environment);
   yield* checkCertificate(config.value, Date.now());
   const named = flagValue(given, "url") ?? terminal.environment["HIVEPOST_URL"];
   const server = await findServer(given, terminal);

@@ -58,8 +58,10 @@ async function runServer(run: Run): Promise<ExitCode> {
     json ? `${JSON.stringify({ url: hive.url, data_dir: hive.dataDir })}\n` : `listening on ${hive.url}\n`,
   );
   // A program that starts us reads the one line; a person gets to know what to do next.
-  if (terminal.stderr.isTTY || environment["npm_lifecycle_event"]) terminal.stderr.write(nextSteps(hive));
-  if (hive.keyFileMade !== undefined) terminal.stderr.write(aboutKey(hive.keyFileMade));
+  if (terminal.stderr.isTTY || environment["npm_lifecycle_event"]) {
+    terminal.stderr.write(nextSteps(hive));
+    if (hive.keyFileMade !== undefined) terminal.stderr.write(aboutKey(hive.keyFileMade));
+  }
   const failure = await Promise.race([aborted(signal), hive.failed]);
   if (failure)
     terminal.stderr.write(`hivepost: ${visible(failure.message)}; stopping, since nothing can be promised any more\n`);
@@ -102,7 +104,7 @@ ${programName} help shows the rest; the API is at ${url}/docs. Ctrl-C stops the 
 
 /** Said once, when it is made: whoever loses this file has lost the mail. */
 function aboutKey(file: string): string {
-  return `hivepost: made the master key ${visible(file)}. Everything said is stored encrypted under it, and no backup holds it:\nkeep a copy of that file somewhere safe.\n`;
+  return `Everything said is stored encrypted under the master key that was just made:\n  ${visible(file)}\nKeep a copy of it somewhere safe: without it nothing can be read, and no backup holds it.\n\n`;
 }
 
 function quotedForShell(text: string): string {

@@ -81,8 +81,9 @@ export function createFieldCipher(keys: CipherKeys, randomBytes: RandomBytes): F
   };
 }
 
-/** The epoch under which a field was sealed, as its bytes say; it is authentic only once they have been opened. */
+/** The epoch under which a field was sealed, as its bytes say; authentic only once they have been opened. 0: none. */
 export function sealedEpoch(sealed: Uint8Array): number {
+  if (sealed.length < headerBytes) return 0;
   return new DataView(sealed.buffer, sealed.byteOffset, sealed.byteLength).getUint32(epochAt);
 }
 

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { configurationFolder } from "../support/configuration.ts";
 import { eventually } from "../support/eventually.ts";
 
 /** A process of the real program. Disposing it stops it, if it still runs. */
@@ -83,9 +81,5 @@ export async function spawnServer(folder: string, options: SpawnOptions = {}): P
 /** This process's environment, without what would change the program's mind; coverage stays. */
 function inherited(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(HIVEPOST_|npm_)/.test(name));
-  return { ...Object.fromEntries(kept), XDG_CONFIG_HOME: configuration };
+  return { ...Object.fromEntries(kept), XDG_CONFIG_HOME: configurationFolder };
 }
-
-/** Where programs of this test keep their master keys, instead of the person's own folder. */
-const configuration = mkdtempSync(path.join(tmpdir(), "hivepost-configuration-"));
-process.once("exit", () => rmSync(configuration, { recursive: true, force: true }));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { serve } from "../../src/serve.ts";
+import { configurationFolder } from "../support/configuration.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
 import { type Ran, run } from "./fake-terminal.ts";
 
@@ -18,7 +19,10 @@ export type TestHive = AsyncDisposable & {
 
 export async function openTestHive(): Promise<TestHive> {
   const folder = await temporaryFolder();
-  const hive = await serve({ flags: { port: "0", data_dir: folder.path, log_level: "silent" }, environment: {} });
+  const hive = await serve({
+    flags: { port: "0", data_dir: folder.path, log_level: "silent" },
+    environment: { XDG_CONFIG_HOME: configurationFolder },
+  });
   const environment = { HIVEPOST_URL: hive.url, HIVEPOST_DATA_DIR: hive.dataDir };
   const hivepost = (...argv: string[]) => run(argv, { environment });
   return {

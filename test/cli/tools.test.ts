@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { main } from "../../src/cli/main.ts";
 import { serve } from "../../src/serve.ts";
+import { configurationFolder } from "../support/configuration.ts";
 import { eventually } from "../support/eventually.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
 import { fakeTerminal, run } from "./fake-terminal.ts";
@@ -88,7 +89,7 @@ describe("config", () => {
     );
     assert.match(err, /HIVEPOST_INBX_DEPTH, which means nothing; did you mean HIVEPOST_INBOX_DEPTH\?/);
     assert.match(
-      (await run(["config"], { environment: {} })).out,
+      (await run(["config"], { environment: { XDG_CONFIG_HOME: configurationFolder } })).out,
       /^setting +value +from +what it is\nhost +127\.0\.0\.1 +default/,
     );
   });
@@ -128,7 +129,10 @@ describe("top without a server", () => {
   it("says so, and goes on when there is one again", async () => {
     await using folder = await temporaryFolder();
     const start = (port: string) =>
-      serve({ flags: { port, data_dir: folder.path, log_level: "silent", stop_ms: "0" }, environment: {} });
+      serve({
+        flags: { port, data_dir: folder.path, log_level: "silent", stop_ms: "0" },
+        environment: { XDG_CONFIG_HOME: configurationFolder },
+      });
     const first = await start("0");
     const terminal = fakeTerminal({
       environment: { HIVEPOST_URL: first.url, HIVEPOST_DATA_DIR: folder.path },
@@ -217,7 +221,9 @@ describe("any command line", () => {
         fc.oneof(word, fc.constantFrom(...quick)),
         fc.array(word, { maxLength: 5 }),
         async (name, rest) => {
-          const { code, err } = await run([name, ...rest, "--url=http://127.0.0.1:4"], { environment: {} });
+          const { code, err } = await run([name, ...rest, "--url=http://127.0.0.1:4"], {
+            environment: { XDG_CONFIG_HOME: configurationFolder },
+          });
           assert.ok([0, 1, 2, 3].includes(code));
           assert.ok(!err.includes("\n    at ") && !err.includes("\u001b"), err);
           assert.ok(code === 0 || err.startsWith("hivepost: ") || name === "doctor", `${code} ${err}`);

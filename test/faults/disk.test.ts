@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
 import { databaseName } from "../../src/stores/sqlite/schema.ts";
 import { runHivepost, spawnServer } from "../cli/spawned.ts";
@@ -64,10 +65,7 @@ describe("a damaged database", () => {
   const damages: [string, (file: string) => void][] = [
     ["a flipped bit in its header", (file) => flipBit(file, 20)],
     ["a flipped bit in its first table", (file) => flipBit(file, 4_096 + 5)],
-    [
-      "a flipped bit in a message's text",
-      (file) => flipBit(file, readFileSync(file).indexOf("the secret of the hive")),
-    ],
+    ["a flipped bit in what was said", (file) => flipBit(file, readFileSync(file).indexOf(sealedText(file)) + 20)],
     ["a missing end", (file) => truncateSync(file, statSync(file).size - 4_096)],
     ["nothing of a database in it", (file) => writeFileSync(file, "to be or not to be ".repeat(1_000))],
   ];
@@ -109,6 +107,12 @@ async function makeHive(folder: string, end: "SIGTERM" | "SIGKILL"): Promise<str
   server.process.kill(end);
   await server.ended;
   return path.join(folder, databaseName);
+}
+
+/** What stands on the disk for the first message. */
+function sealedText(file: string): Uint8Array {
+  using db = new DatabaseSync(file, { readOnly: true });
+  return db.prepare("SELECT content FROM messages LIMIT 1").get()?.["content"] as Uint8Array;
 }
 
 function flipBit(file: string, offset: number): void {

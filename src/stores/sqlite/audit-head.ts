@@ -1,10 +1,8 @@
-import { existsSync } from "node:fs";
-import path from "node:path";
 import type { AuditHead } from "../../app/ports.ts";
-import { BusError } from "../../contract/errors.ts";
 import { openConnection } from "./connection.ts";
 import { asDamage } from "./damage.ts";
-import { databaseName, readMetaText, writeMetaText } from "./schema.ts";
+import { requireDatabase } from "./folder.ts";
+import { readMetaText, writeMetaText } from "./schema.ts";
 
 /**
  * The head of a folder's audit log for who works there without the server; writing takes the folder's lock.
@@ -12,13 +10,7 @@ import { databaseName, readMetaText, writeMetaText } from "./schema.ts";
  * @throws BusError `invalid_input` where there is no hive, `database_damaged`.
  */
 export function openAuditHead(folder: string): AuditHead {
-  const file = path.join(folder, databaseName);
-  if (!existsSync(file)) {
-    throw new BusError(
-      "invalid_input",
-      `there is no hive in ${folder} (no ${databaseName}); say which with --data-dir`,
-    );
-  }
+  const file = requireDatabase(folder);
   return {
     async read() {
       return asDamage(file, () => {

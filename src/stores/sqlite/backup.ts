@@ -6,6 +6,7 @@ import { BusError } from "../../contract/errors.ts";
 import { openConnection } from "./connection.ts";
 import { asDamage, damaged } from "./damage.ts";
 import { isDamage } from "./failure.ts";
+import { requireDatabase } from "./folder.ts";
 import { lockFolder } from "./lock.ts";
 import { databaseName, readMetaText, removeMeta, schemaVersion, schemaVersionOf, writeMetaText } from "./schema.ts";
 
@@ -127,12 +128,6 @@ const checks: readonly { readonly sql: string; readonly problem: (found: string)
     problem: (found) => `${found} deliveries are acknowledged without an entry in their ledger`,
   },
 ];
-
-function requireDatabase(folder: string): string {
-  const file = path.join(folder, databaseName);
-  if (existsSync(file)) return file;
-  throw new BusError("invalid_input", `there is no hive in ${folder} (no ${databaseName}); say which with --data-dir`);
-}
 
 function countRows(db: DatabaseSync): Counts {
   const count = (table: string) => Number(Object.values(db.prepare(`SELECT COUNT(*) FROM ${table}`).get() ?? {})[0]);
