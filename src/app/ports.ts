@@ -280,8 +280,12 @@ export type TokenStore = {
   tokens(): Promise<readonly StoredToken[]>;
   /** Refuses, with false, one for an agent that has `most_live` already which are neither revoked nor expired. */
   add(token: StoredToken, most_live: number): Promise<boolean>;
-  /** From now on void; one that was revoked before stays as it is. */
+  /**
+   * Void once it resolves, for ever; one that was revoked before stays as it is. What could not be written has not happened,
+   * and may be asked for again.
+   */
   revoke(key_id: string): Promise<StoredToken | undefined>;
+  /** Changes nothing but the time of the last use, and that only to a later one. */
   noteUse(uses: readonly { readonly key_id: string; readonly at: string }[]): Promise<void>;
 };
 

@@ -38,6 +38,8 @@ export type AuditRule =
   | {
       readonly entries: "each" | "reads";
       readonly event: AuditEventName;
+      /** It only takes rights away: done also while nothing can be noted, and noted as soon as that can be. */
+      readonly withdraws?: true;
       /** Fields of input and output that the entry shows, of lists the length; never what agents wrote. */
       readonly fields?: readonly string[];
     };

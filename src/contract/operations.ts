@@ -352,7 +352,7 @@ export const operations = {
     scopes: ["admin"],
     touches: "hive",
     rate_class: "manage",
-    audited: { entries: "each", event: "token_revoked", fields: ["key_id", "agent_id"] },
+    audited: { entries: "each", event: "token_revoked", withdraws: true, fields: ["key_id", "agent_id"] },
     input: Type.Object({ key_id: KeyId }, strict),
     output: TokenInfo,
   },

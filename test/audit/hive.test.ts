@@ -3,14 +3,17 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { openAuditLog } from "../../src/app/audit.ts";
+import { auditedMailroom } from "../../src/app/audited.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { BusError } from "../../src/contract/errors.ts";
 import type { Operation } from "../../src/contract/operation.ts";
 import { operations } from "../../src/contract/operations.ts";
 import { operationNames } from "../../src/contract/routes.ts";
 import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
+import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import { openTestHive } from "../cli/test-hive.ts";
 import { clockAt, temporaryFolder } from "../support/fixtures.ts";
+import { openMailroom, operatorCall } from "../support/hives.ts";
 
 describe("a hive", () => {
   it("notes what was done, by whom, and never what was said or shown", async () => {
@@ -108,6 +111,29 @@ describe("what happens often", () => {
       rows.map((it) => [it.event, it.detail["count"]]),
       [["access_denied", 1]],
     );
+  });
+});
+
+describe("an operation while the audit log cannot be written", () => {
+  it("is refused, unless it only takes rights away: then it is done, and noted as soon as that can be", async () => {
+    const memory = openMemoryAudit();
+    let isFull = true;
+    const append: typeof memory.append = async (notes) => {
+      if (isFull) throw new BusError("storage_full", "full");
+      await memory.append(notes);
+    };
+    await using audit = openAuditLog({ store: { ...memory, append }, clock: clockAt(), log: silentLog });
+    await using hive = await openMailroom(async (options) => openMemoryStore(options));
+    const mailroom = auditedMailroom(hive.mailroom, { audit, log: silentLog });
+    const { key_id } = await hive.mailroom.createToken({ scopes: ["operate"] }, operatorCall);
+    await audit.count({ event: "access_denied", actor: "eve" });
+    await assert.rejects(mailroom.createToken({ scopes: ["operate"] }, operatorCall), { code: "storage_full" });
+    assert.equal((await hive.mailroom.listTokens({}, operatorCall)).tokens.length, 1);
+    assert.ok((await mailroom.revokeToken({ key_id }, operatorCall)).revoked_at);
+    isFull = false;
+    await audit.requireWritable();
+    const { rows } = await memory.entries({ limit: 9 });
+    assert.deepEqual(rows.map((it) => it.event).sort(), ["access_denied", "token_revoked"]);
   });
 });
 
