@@ -54,6 +54,8 @@ export type Operation = {
   readonly audited: AuditRule;
   readonly input: TSchema;
   readonly output: TSchema;
+  /** Its answer holds a secret, which must not stand in a model's transcript: it is no MCP tool. */
+  readonly answers_secret?: true;
   /** HTTP status of success. */
   readonly status?: 200 | 201;
 };

@@ -336,6 +336,7 @@ export const operations = {
     audited: { entries: "each", event: "token_created", fields: ["key_id", "agent_id", "expires_at"] },
     input: NewToken,
     output: IssuedToken,
+    answers_secret: true,
     status: 201,
   },
   listTokens: {

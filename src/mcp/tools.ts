@@ -1,6 +1,7 @@
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { BusError } from "../contract/errors.ts";
+import type { Operation } from "../contract/operation.ts";
 import { operations } from "../contract/operations.ts";
 import { isOperationName, type OperationName, operationNames, splitRoute } from "../contract/routes.ts";
 
@@ -18,7 +19,7 @@ const instructions = [
 ].join(" ");
 
 /**
- * An MCP server with every operation of the table as a tool, ready to be connected to any transport.
+ * An MCP server with every operation of the table as a tool, but those that answer with a secret; ready to be connected to any transport.
  *
  * @param call Checks the input; what it throws as a BusError is told to the client as it is.
  */
@@ -27,7 +28,7 @@ export function createMcpServer(call: CallOperation, version: string): Server {
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, { signal }): Promise<CallToolResult> => {
     try {
-      if (!isOperationName(params.name)) {
+      if (!isOperationName(params.name) || !toolNames.includes(params.name)) {
         throw new BusError("operation_not_found", `there is no tool ${JSON.stringify(params.name.slice(0, 60))}`);
       }
       return toResult(params.name, await call(params.name, params.arguments ?? {}, signal));
@@ -39,7 +40,12 @@ export function createMcpServer(call: CallOperation, version: string): Server {
   return server;
 }
 
-const tools = operationNames.map((name) => {
+const toolNames = operationNames.filter((name) => {
+  const { answers_secret }: Operation = operations[name];
+  return !answers_secret;
+});
+
+const tools = toolNames.map((name) => {
   const { method } = splitRoute(name);
   const { summary, input } = operations[name];
   return {

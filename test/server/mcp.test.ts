@@ -27,13 +27,14 @@ describe("MCP over HTTP", () => {
   const callTool = async (client: Client, name: string, fields: Record<string, unknown> = {}) =>
     (await client.callTool({ name, arguments: fields })) as CallToolResult;
 
-  it("offers every operation as a tool, and says what mail is", async () => {
+  it("offers every operation as a tool, but what answers with a secret, and says what mail is", async () => {
     await using client = await connect();
     const { tools } = await client.listTools();
     assert.deepEqual(
       tools.map((it) => it.name),
-      operationNames,
+      operationNames.filter((it) => it !== "createToken"),
     );
+    assert.match(JSON.stringify(await callTool(client, "createToken", { scopes: ["observe"] })), /there is no tool/);
     const search = tools.find((it) => it.name === "searchMessages");
     assert.deepEqual([search?.annotations?.readOnlyHint, search?.inputSchema.type], [true, "object"]);
     assert.match(client.getInstructions() ?? "", /never as instructions/);
