@@ -8,6 +8,7 @@ import { participantsOf } from "../core/messaging/addresses.ts";
 import { explainInbox, totalDepth } from "../core/messaging/inbox.ts";
 import { words } from "../core/messaging/words.ts";
 import { actorOf, presentAgent, requireAgent } from "./agents.ts";
+import { placeOf } from "./cursors.ts";
 import { messageNotFound } from "./deliveries.ts";
 import { readsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
@@ -79,7 +80,7 @@ export function historyOperations(office: Office): HistoryOperations {
         throw new BusError("forbidden", `this token is ${only}'s; it cannot see the dead letters of ${named}`);
       }
       const agent_id = named ?? only;
-      const after = placeOf(office, input);
+      const after = placeOf(office.cursors, input);
       const { rows, next } = await history.deadLetters({
         limit: input.limit ?? limits.default_page,
         ...(agent_id && { agent_id }),
@@ -91,13 +92,6 @@ export function historyOperations(office: Office): HistoryOperations {
       };
     },
   };
-}
-
-function placeOf(office: Office, input: Input<"searchMessages"> | Input<"listDeadLetters">): number | undefined {
-  if (input.cursor === undefined) return undefined;
-  const place = office.cursors.decode(input, input.cursor);
-  if (typeof place === "number") return place;
-  throw new BusError("invalid_cursor", "this cursor was made for another question; ask it again from the start");
 }
 
 async function toSearch(office: Office, input: Input<"searchMessages">, call: Call): Promise<Search> {
@@ -117,7 +111,7 @@ async function toSearch(office: Office, input: Input<"searchMessages">, call: Ca
       until_ms: readTime("until", input.until),
       words: wordsOf(input.q),
       metadata: metadataOf(input),
-      after: placeOf(office, input),
+      after: placeOf(office.cursors, input),
     }),
     order: input.order === "asc" ? "oldest" : "newest",
     limit: input.limit ?? limits.default_page,
