@@ -4,15 +4,18 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { openAuditLog } from "../../src/app/audit.ts";
 import { auditedMailroom } from "../../src/app/audited.ts";
+import type { Call } from "../../src/app/mailroom.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { BusError } from "../../src/contract/errors.ts";
+import type { AgentId } from "../../src/contract/messages.ts";
 import type { Operation } from "../../src/contract/operation.ts";
 import { operations } from "../../src/contract/operations.ts";
 import { operationNames } from "../../src/contract/routes.ts";
 import { openMemoryAudit } from "../../src/stores/memory/audit.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import { openTestHive } from "../cli/test-hive.ts";
-import { clockAt, temporaryFolder } from "../support/fixtures.ts";
+import { eventually } from "../support/eventually.ts";
+import { ada, bob, clockAt, temporaryFolder } from "../support/fixtures.ts";
 import { openMailroom, operatorCall } from "../support/hives.ts";
 
 describe("a hive", () => {
@@ -35,6 +38,40 @@ describe("a hive", () => {
     const text = readFileSync(path.join(hive.dataDir, "audit.jsonl"), "utf8");
     assert.doesNotMatch(text, /the-secret|hvp_/);
     assert.ok(!text.includes(hive.token));
+  });
+
+  it("notes who asked for what is not theirs, and what was forgotten for its age", async () => {
+    const clock = clockAt();
+    const settings = { retention_ms: 3_600_000, idempotency_ms: 60_000 };
+    await using hive = await openMailroom(async (options) => openMemoryStore(options), settings, clock);
+    const { mailroom, audit } = hive;
+    for (const agent_id of [ada, bob]) await mailroom.registerAgent({ agent_id }, operatorCall);
+    const calledBy = (agent_id: AgentId): Call => ({
+      caller: { actor: agent_id, scopes: ["agent"], agent_id, key_id: `key of ${agent_id}` },
+    });
+    await assert.rejects(mailroom.getInbox({ agent_id: ada }, calledBy(bob)), { code: "forbidden" });
+    await assert.rejects(mailroom.listTokens({}, calledBy(ada)), { code: "forbidden" });
+    await assert.rejects(
+      mailroom.follow({}, async () => undefined, { caller: { actor: "anyone", scopes: ["open"] } }),
+      { code: "forbidden" },
+    );
+    await mailroom.sendMessage({ from_agent: ada, to_agent: bob, content: "old" }, operatorCall);
+    const { deliveries } = await mailroom.claimMessages({ agent_id: bob }, operatorCall);
+    const [{ message, lease_id } = {}] = deliveries;
+    if (message && lease_id) await mailroom.acknowledgeMessage({ message_id: message.id, lease_id }, operatorCall);
+    clock.advance(3_600_001);
+    const forgotten = async () => (await audit.entries({ limit: 9, event: "messages_forgotten" })).rows;
+    await eventually("what is old is forgotten", async () => (await forgotten()).length > 0);
+    assert.deepEqual(
+      (await forgotten()).map((it) => [it.actor, it.detail]),
+      [["system", { messages: 1, retention_ms: 3_600_000 }]],
+    );
+    const { rows } = await audit.entries({ limit: 9, event: "access_denied" });
+    assert.deepEqual(rows.map((it) => [it.actor, it.key_id, it.detail]).reverse(), [
+      ["bob", "key of bob", { operation: "getInbox" }],
+      ["ada", "key of ada", { operation: "listTokens" }],
+      ["anyone", undefined, { operation: "follow" }],
+    ]);
   });
 
   it("can be given back from a backup without its audit log being called cut, and that is noted", async () => {

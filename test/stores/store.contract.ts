@@ -1,4 +1,5 @@
 import { describe } from "node:test";
+import { auditHeadContract } from "./audit-head.contract.ts";
 import { conversationContract } from "./conversations.contract.ts";
 import { failureContract } from "./failures.contract.ts";
 import { fleetContract } from "./fleet.contract.ts";
@@ -29,5 +30,6 @@ export function storeContract(name: string, open: OpenStore): void {
     retentionContract(open);
     fleetContract(open);
     tokenContract(open);
+    auditHeadContract(open);
   });
 }
