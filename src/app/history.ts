@@ -4,6 +4,7 @@ import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import type { AgentId, ConversationId, MessageId, TracedMessage } from "../contract/messages.ts";
 import type { Input } from "../contract/operations.ts";
+import { provenanceOfImported } from "../core/access/provenance.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
 import { explainInbox, totalDepth } from "../core/messaging/inbox.ts";
 import { words } from "../core/messaging/words.ts";
@@ -41,7 +42,7 @@ export function historyOperations(office: Office): HistoryOperations {
 
     async importMessages({ messages }, call) {
       for (const message of messages) checkText(message);
-      const imports = messages.map((it): Import => toImport(office, it, actorOf(call)));
+      const imports = messages.map((it): Import => toImport(office, it, call));
       const added = (await history.import(imports)).filter((it) => it).length;
       return { imported: added, already_present: messages.length - added };
     },
@@ -178,7 +179,7 @@ export async function requireConversation({ store }: Office, id: ConversationId,
   throw new BusError("conversation_not_found", `there is no conversation ${id}; GET /conversations lists them`);
 }
 
-function toImport(office: Office, message: Input<"importMessages">["messages"][number], actor: string): Import {
+function toImport(office: Office, message: Input<"importMessages">["messages"][number], call: Call): Import {
   const { from_agent, to_agent } = message;
   const timestamp_ms = readTime("timestamp", message.timestamp) ?? 0;
   return {
@@ -195,7 +196,8 @@ function toImport(office: Office, message: Input<"importMessages">["messages"][n
     offline: "hold",
     ...(message.conversation_id && { conversation_id: message.conversation_id }),
     fresh_conversation_id: office.newId() as ConversationId,
-    actor,
+    actor: actorOf(call),
+    provenance: provenanceOfImported(call.caller),
     timestamp_ms,
   };
 }

@@ -20,6 +20,7 @@ import type {
   Priority,
   TracedMessage,
 } from "../contract/messages.ts";
+import type { Provenance } from "../contract/provenance.ts";
 import type { TokenInfo } from "../contract/tokens.ts";
 import type { InboxCounts } from "../core/messaging/inbox.ts";
 
@@ -61,6 +62,7 @@ export type Publication = {
   readonly expires_at_ms?: number;
   readonly idempotency_key?: string;
   readonly actor: string;
+  readonly provenance: Provenance;
   /** The conversation it names or answers in must be one that the sender takes part in; any other is as if it were not there. */
   readonly as_participant?: true;
   /** The bus's own notices: never refused for a full inbox, lest a sender never hear of a dead letter. */

@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import type { Brand } from "../base/brand.ts";
 import { limits } from "./limits.ts";
+import { Provenance } from "./provenance.ts";
 
 export type AgentId = Brand<string, "AgentId">;
 export type MessageId = Brand<string, "MessageId">;
@@ -106,6 +107,7 @@ export const Message = Type.Object(
     metadata: Metadata,
     when: Moment,
     offline: OfflinePolicy,
+    provenance: Provenance,
     to: Type.Optional(Address),
     reply_to: Type.Optional(MessageId),
     deliver_at: Type.Optional(Timestamp),

@@ -38,6 +38,7 @@ const message: Message = {
   metadata: { ticket: 42 },
   when: "turn",
   offline: "hold",
+  provenance: { actor: ada, token: "agent", trust: "agent" },
 };
 const conversation: Conversation = {
   id: conversation_id,

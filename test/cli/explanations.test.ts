@@ -32,6 +32,7 @@ function aTracedMessage(overrides: Partial<TracedMessage> = {}): TracedMessage {
     metadata: {},
     when: "turn",
     offline: "hold",
+    provenance: { actor: "ada", token: "agent", trust: "agent" },
     deliveries: [],
     ledger: [],
     ...overrides,

@@ -7,6 +7,7 @@ import { historyContract } from "./history.contract.ts";
 import { importContract } from "./import.contract.ts";
 import { leaseContract } from "./leases.contract.ts";
 import type { OpenStore } from "./opened.ts";
+import { provenanceContract } from "./provenance.contract.ts";
 import { publishContract } from "./publish.contract.ts";
 import { retentionContract } from "./retention.contract.ts";
 import { sweepContract } from "./sweep.contract.ts";
@@ -31,5 +32,6 @@ export function storeContract(name: string, open: OpenStore): void {
     fleetContract(open);
     tokenContract(open);
     auditHeadContract(open);
+    provenanceContract(open);
   });
 }

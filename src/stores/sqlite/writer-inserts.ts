@@ -22,7 +22,7 @@ export type Inserts = {
 };
 
 export function createInserts(db: DatabaseSync): Inserts {
-  const message = prepare(db, `INSERT INTO messages VALUES (${Array(20).fill("?").join(", ")})`);
+  const message = prepare(db, `INSERT INTO messages VALUES (${Array(21).fill("?").join(", ")})`);
   const fresh = prepare(
     db,
     `INSERT INTO deliveries (message_position, recipient, agent_id, state, expires_ms) VALUES (?, ?, ?, ?, ?)`,
@@ -71,6 +71,7 @@ function messageValues(it: WirePublication, place: Place): (string | number | nu
     it.to ? JSON.stringify(it.to) : null,
     it.priority,
     toTimestamp(place.timestamp_ms),
+    it.provenance,
     place.conversation_id,
     it.message_type,
     it.when,
