@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "../client/client.ts";
 import { BusError } from "../contract/errors.ts";
+import { jsonLine } from "../core/rendering/visible.ts";
 import { countOf, UsageError } from "./arguments.ts";
 import { findServer, openClient, serverFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import type { ExitCode } from "./failure.ts";
-import { jsonLine } from "./print.ts";
 import { programName } from "./program-name.ts";
 import type { Screen } from "./terminal.ts";
 import { createInboxWatch, type InboxWatch } from "./top-inboxes.ts";
