@@ -162,9 +162,10 @@ function agentBlock(agent: Agent): string {
     ["can", capabilitiesOf(agent)],
     ["groups", agent.groups.join(" ")],
     ["aliases", agent.aliases.join(" ")],
-    ["program", agent.program ?? ""],
-    ["task", agent.current_task ?? ""],
-    ["location", agent.location ? JSON.stringify(agent.location) : ""],
+    // In quotes: the agent's own words.
+    ["program", agent.program ? jsonLine(agent.program) : ""],
+    ["task", agent.current_task ? jsonLine(agent.current_task) : ""],
+    ["location", agent.location ? jsonLine(agent.location) : ""],
     ["last seen", agent.last_seen_at ?? "not yet"],
   ].filter(([, value]) => value !== "");
   const lines = facts.map(([name = "", value = ""]) => `  ${name.padEnd(10)}${visibleLine(value)}\n`);

@@ -95,7 +95,7 @@ describe("each command", () => {
     await hive.hivepost("register", "each-ada", "--alias", "each-a", "--program", "codex");
     await hive.hivepost("register", "each-bob");
     await hive.matches(["agents"], /^agent +health +status +can +groups +last seen\n[\s\S]*each-ada/);
-    await hive.matches(["agent", "each-a"], /each-ada: alive, available\n {2}aliases +each-a\n {2}program +codex\n/);
+    await hive.matches(["agent", "each-a"], /each-ada: alive, available\n {2}aliases +each-a\n {2}program +"codex"\n/);
     await hive.matches(
       ["heartbeat", "each-ada", "--status", "busy", "--task", "login page"],
       /each-ada: alive, busy\n[\s\S]*task +login page/,
