@@ -59,6 +59,22 @@ describe("a token whose revocation cannot be written down", () => {
   });
 });
 
+describe("a token that cannot be written down", () => {
+  it("is not made, and takes nobody's place", async () => {
+    await using folder = await temporaryFolder();
+    await using hive = await openHive(folder.path);
+    const issue = () => hive.access.issue({ ...wanted, scopes: [...wanted.scopes] }, "operator");
+    {
+      using _ = blockWrites(folder.path);
+      for (let i = 0; i < 3; i++) await assert.rejects(issue(), { code: "unavailable" });
+    }
+    assert.deepEqual(await hive.store.tokens.tokens(), []);
+    await issue();
+    await issue();
+    await assert.rejects(issue(), { code: "token_limit" });
+  });
+});
+
 describe("what is written of a token", () => {
   it("keeps the first revocation and the last use, in whatever order they come", async () => {
     await using folder = await temporaryFolder();

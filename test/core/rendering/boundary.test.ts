@@ -142,4 +142,35 @@ describe("rendered mail", () => {
       { numRuns: 100 },
     );
   });
+
+  it("tells of a message how it stands and what happened, a line each, reasons in quotes", () => {
+    const at = "2026-01-05T09:00:00.000Z";
+    const [message] = fc.sample(hostileMessage, 1);
+    assert.ok(message);
+    const blocks = tracedMessageBlocks({
+      ...message,
+      metadata: {},
+      deliveries: [
+        { message_id: message.id, agent_id: ada, state: "leased", attempt: 1, lease_expires_at: at },
+        { message_id: message.id, agent_id: ada, state: "scheduled", attempt: 2, available_at: at, reason: "a\nb" },
+        { message_id: message.id, agent_id: ada, state: "ready", attempt: 0 },
+      ],
+      ledger: [
+        { at, event: "accepted", actor: "ada" },
+        { at, event: "rejected", actor: "bob", agent_id: ada, reason: 'say "x"' },
+      ],
+    });
+    assert.deepEqual(
+      blocks.slice(1).map(({ element, text }) => [element, ...text.split("\n")]),
+      [
+        [
+          "deliveries",
+          `leased for ada, attempts 1, until ${at}`,
+          `scheduled for ada, attempts 2, until ${at}: "a\\nb"`,
+          "ready for ada, attempts 0",
+        ],
+        ["ledger", `${at}  accepted       by ada`, `${at}  rejected       by bob for ada: "say \\"x\\""`],
+      ],
+    );
+  });
 });
