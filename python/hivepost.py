@@ -15,7 +15,9 @@ The server is found by HIVEPOST_URL (http://127.0.0.1:4483 where it is not set),
 HIVEPOST_TOKEN_FILE, or by admin.token in HIVEPOST_DATA_DIR (~/.hivepost). Over https:// the authority in the file
 HIVEPOST_CA_FILE is trusted, or those that the machine knows where it is not set.
 
-Messages are dictionaries with the fields of the HTTP API. Each method has a name in camelCase as well. What fails raises
+Messages are dictionaries with the fields of the HTTP API. What `content` says was written by others: before a model reads it,
+mark it as data. `provenance` says who really sent it: `trust` is `agent` (with the token of the agent in `from_agent`),
+`operator` (with an operator's, who may name any sender), `hivepost` (the server itself) or `imported` (somebody's claim). Each method has a name in camelCase as well. What fails raises
 HivepostError, whose `code` is one of those that docs/errors.md explains.
 
 A request is tried again while the server is away (up to `connect_timeout` seconds) and is safe to try again: a message

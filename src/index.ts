@@ -36,3 +36,4 @@ export type {
   TracedMessage,
 } from "./contract/messages.ts";
 export type { Bus, Input, Output } from "./contract/operations.ts";
+export type { Provenance, TokenKind, Trust } from "./contract/provenance.ts";

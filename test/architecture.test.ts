@@ -18,12 +18,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   stores: ["base", "contract", "core", "crypto", "app/ports.ts"],
   tls: ["base", "contract"],
   server: ["base", "contract", "app", "mcp", "tls", "config.ts"],
-  mcp: ["base", "contract"],
+  mcp: ["base", "contract", "core"],
   client: ["base", "contract", "crypto/sealed"],
   "index.ts": ["base", "contract", "client"],
   "serve.ts": ["base", "contract", "core", "crypto", "app", "stores", "tls", "server", "config.ts"],
   "offline.ts": ["base", "contract", "core", "crypto", "app", "stores", "config.ts"],
-  cli: ["base", "contract", "client", "mcp", "tls", "settings.ts", "config.ts", "serve.ts", "offline.ts"],
+  cli: ["base", "contract", "core", "client", "mcp", "tls", "settings.ts", "config.ts", "serve.ts", "offline.ts"],
 };
 const maxLines = 400;
 

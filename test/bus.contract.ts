@@ -1,3 +1,4 @@
+import { auditContract } from "./bus/audit.contract.ts";
 import { deliveryContract } from "./bus/delivery.contract.ts";
 import { historyContract } from "./bus/history.contract.ts";
 import type { OpenHive } from "./bus/scene.ts";
@@ -8,4 +9,5 @@ export function busContract(name: string, openHive: OpenHive): void {
   sendingContract(name, openHive);
   deliveryContract(name, openHive);
   historyContract(name, openHive);
+  auditContract(name, openHive);
 }

@@ -20,7 +20,12 @@ export type Access = AsyncDisposable & {
   issue(wanted: NewToken, created_by: string): Promise<IssuedToken>;
   /** The newest first. */
   list(agent_id?: AgentId): TokenInfo[];
-  /** From the next moment on nothing more is done in its name. @throws BusError `token_not_found` */
+  /**
+   * From this moment on nothing more is done in its name, and once it resolves that outlasts a restart.
+   *
+   * @throws BusError `token_not_found`; `storage_full`, `unavailable`: then it is void in this process alone, and is shown
+   * without a `revoked_at` until another call has written it down.
+   */
   revoke(key_id: string): Promise<TokenInfo>;
   /** Whether a live token acts as this agent. */
   isHeld(agent_id: AgentId): boolean;
@@ -71,7 +76,7 @@ export async function openAccess(options: Options): Promise<Access> {
   return {
     authenticate(text) {
       const entry = entries.get(parseToken(text)?.key_id ?? "");
-      if (!entry || !sameHash(hashToken(text), entry.hash) || !isLiveToken(entry.info, clock.now())) return undefined;
+      if (!entry || !sameHash(hashToken(text), entry.hash) || !isLive(entry, clock.now())) return undefined;
       uses.note(entry);
       return entry.caller;
     },
@@ -94,14 +99,15 @@ export async function openAccess(options: Options): Promise<Access> {
     async revoke(key_id) {
       const entry = entries.get(key_id);
       if (!entry) throw new BusError("token_not_found", `there is no token ${key_id}; GET /tokens lists them`);
-      entry.info = (await tokens.revoke(key_id)) ?? entry.info;
+      // Before anything that can fail or wait: rather void too early than too late.
       entry.voided.abort();
+      const revoked = await tokens.revoke(key_id).catch(refuseHalfRevoked);
+      entry.info = { ...entry.info, ...defined({ revoked_at: revoked?.revoked_at }) };
       log.info({ key_id, agent_id: entry.info.agent_id }, "revoked a token");
       return withoutHash(entry.info);
     },
 
-    isHeld: (agent_id) =>
-      [...entries.values()].some(({ info }) => info.agent_id === agent_id && isLiveToken(info, clock.now())),
+    isHeld: (agent_id) => [...entries.values()].some((it) => it.info.agent_id === agent_id && isLive(it, clock.now())),
 
     async adopt(token) {
       if (entries.has(token.key_id)) return;
@@ -124,6 +130,22 @@ function toEntry(info: StoredToken): Entry {
   const actor = agent_id ?? (created_by === hivepost ? "operator" : `operator:${key_id}`);
   const caller = { actor, scopes, key_id, voided: voided.signal, ...defined({ agent_id }) };
   return { info, hash: Buffer.from(info.hash, "base64url"), caller, voided };
+}
+
+/** As the store says, and not revoked in this process either, however far that has come. */
+function isLive({ info, voided }: Entry, now: number): boolean {
+  return !voided.signal.aborted && isLiveToken(info, now);
+}
+
+/** @throws BusError that says what holds and what does not. */
+function refuseHalfRevoked(error: unknown): never {
+  if (!(error instanceof BusError)) throw error;
+  const { code, message, retry_after_ms } = error;
+  throw new BusError(
+    code,
+    `the token is void from now on, but only until this server restarts, for that could not be written down; revoke it again. ${message}`,
+    { cause: error, ...defined({ retry_after_ms }) },
+  );
 }
 
 function voidExpired(entries: Iterable<Entry>, now: number): void {
@@ -154,12 +176,12 @@ function createUses({ tokens, clock, log }: Options, entries: ReadonlyMap<string
 
   async function flush(): Promise<void> {
     const uses = [...unwritten].map(([key_id, at]) => ({ key_id, at }));
-    unwritten.clear();
     if (uses.length === 0) return;
     try {
       await tokens.noteUse(uses);
+      forgetWritten(unwritten, uses);
     } catch (error) {
-      log.warn({ err: error }, "cannot note when tokens were last used");
+      log.warn({ err: error }, "cannot note when tokens were last used; trying again later");
     }
   }
 
@@ -177,4 +199,9 @@ function createUses({ tokens, clock, log }: Options, entries: ReadonlyMap<string
       await flush();
     },
   };
+}
+
+/** Except where a token was used again meanwhile. */
+function forgetWritten(unwritten: Map<string, string>, uses: readonly { key_id: string; at: string }[]): void {
+  for (const { key_id, at } of uses) if (unwritten.get(key_id) === at) unwritten.delete(key_id);
 }

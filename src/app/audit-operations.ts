@@ -1,7 +1,6 @@
 import { defined } from "../base/defined.ts";
-import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
-import type { Input } from "../contract/operations.ts";
+import { placeOf } from "./cursors.ts";
 import type { Mailroom } from "./mailroom.ts";
 import { readTime } from "./messages.ts";
 import type { Office } from "./office.ts";
@@ -16,7 +15,7 @@ export function auditOperations(office: Office): Pick<Mailroom, "readAudit"> {
           actor: input.actor,
           since_ms: readTime("since", input.since),
           until_ms: readTime("until", input.until),
-          before_seq: placeOf(office, input),
+          before_seq: placeOf(office.cursors, input),
         }),
       });
       return {
@@ -25,11 +24,4 @@ export function auditOperations(office: Office): Pick<Mailroom, "readAudit"> {
       };
     },
   };
-}
-
-function placeOf(office: Office, input: Input<"readAudit">): number | undefined {
-  if (input.cursor === undefined) return undefined;
-  const place = office.cursors.decode(input, input.cursor);
-  if (typeof place === "number") return place;
-  throw new BusError("invalid_cursor", "this cursor was made for another question; ask it again from the start");
 }

@@ -33,10 +33,10 @@ function auditedOperation(name: OperationName, perform: Perform, around: Around)
   if (audited === "refusals") {
     return (input, call) => notingRefusal(name, () => perform(input, call), call, around);
   }
-  const { event, fields = [] } = audited;
+  const { event, withdraws, fields = [] } = audited;
   if (audited.entries === "each") {
     return async (input, call) => {
-      await around.audit.requireWritable();
+      if (!withdraws) await around.audit.requireWritable();
       const output = await notingRefusal(name, () => perform(input, call), call, around);
       await noteDone({ event, ...whoOf(call.caller), detail: detailOf(fields, input, output) }, around);
       return output;

@@ -34,6 +34,14 @@ export function createCursors(clock: Clock, lifetime_ms: number): Cursors {
   };
 }
 
+/** The position that a question's own cursor says to go on from. @throws BusError `invalid_cursor`, `cursor_expired` */
+export function placeOf(cursors: Cursors, question: { readonly cursor?: Cursor }): number | undefined {
+  if (question.cursor === undefined) return undefined;
+  const place = cursors.decode(question, question.cursor);
+  if (typeof place === "number") return place;
+  throw new BusError("invalid_cursor", "this cursor was made for another question; ask it again from the start");
+}
+
 /** The cursor of an event is its position alone: it stays good as long as the events after it are kept. */
 export function eventCursor(position: number): Cursor {
   return toText(["event", position]);

@@ -59,10 +59,11 @@ function requireScope(name: string, scopes: Operation["scopes"], caller: Caller)
     throw new BusError("unauthenticated", "this token is not valid any more: it was revoked, or has expired");
   }
   if (scopes.some((it) => it === "open" || holds(caller, it)) || holds(caller, "admin")) return;
-  const wanted = [...scopes, "admin"].join(", ");
+  const wanted = [...new Set([...scopes, "admin"])];
+  const scope = wanted.length === 1 ? "the scope" : "one of the scopes";
   throw new BusError(
     "forbidden",
-    `${caller.actor} may not call ${name}: it takes a token with one of the scopes ${wanted}`,
+    `${caller.actor} may not call ${name}: it takes a token with ${scope} ${wanted.join(", ")}`,
   );
 }
 

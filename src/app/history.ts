@@ -4,10 +4,12 @@ import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import type { AgentId, ConversationId, MessageId, TracedMessage } from "../contract/messages.ts";
 import type { Input } from "../contract/operations.ts";
+import { provenanceOfImported } from "../core/access/provenance.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
 import { explainInbox, totalDepth } from "../core/messaging/inbox.ts";
 import { words } from "../core/messaging/words.ts";
 import { actorOf, presentAgent, requireAgent } from "./agents.ts";
+import { placeOf } from "./cursors.ts";
 import { messageNotFound } from "./deliveries.ts";
 import { readsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
@@ -40,7 +42,7 @@ export function historyOperations(office: Office): HistoryOperations {
 
     async importMessages({ messages }, call) {
       for (const message of messages) checkText(message);
-      const imports = messages.map((it): Import => toImport(office, it, actorOf(call)));
+      const imports = messages.map((it): Import => toImport(office, it, call));
       const added = (await history.import(imports)).filter((it) => it).length;
       return { imported: added, already_present: messages.length - added };
     },
@@ -79,7 +81,7 @@ export function historyOperations(office: Office): HistoryOperations {
         throw new BusError("forbidden", `this token is ${only}'s; it cannot see the dead letters of ${named}`);
       }
       const agent_id = named ?? only;
-      const after = placeOf(office, input);
+      const after = placeOf(office.cursors, input);
       const { rows, next } = await history.deadLetters({
         limit: input.limit ?? limits.default_page,
         ...(agent_id && { agent_id }),
@@ -91,13 +93,6 @@ export function historyOperations(office: Office): HistoryOperations {
       };
     },
   };
-}
-
-function placeOf(office: Office, input: Input<"searchMessages"> | Input<"listDeadLetters">): number | undefined {
-  if (input.cursor === undefined) return undefined;
-  const place = office.cursors.decode(input, input.cursor);
-  if (typeof place === "number") return place;
-  throw new BusError("invalid_cursor", "this cursor was made for another question; ask it again from the start");
 }
 
 async function toSearch(office: Office, input: Input<"searchMessages">, call: Call): Promise<Search> {
@@ -117,7 +112,7 @@ async function toSearch(office: Office, input: Input<"searchMessages">, call: Ca
       until_ms: readTime("until", input.until),
       words: wordsOf(input.q),
       metadata: metadataOf(input),
-      after: placeOf(office, input),
+      after: placeOf(office.cursors, input),
     }),
     order: input.order === "asc" ? "oldest" : "newest",
     limit: input.limit ?? limits.default_page,
@@ -184,7 +179,7 @@ export async function requireConversation({ store }: Office, id: ConversationId,
   throw new BusError("conversation_not_found", `there is no conversation ${id}; GET /conversations lists them`);
 }
 
-function toImport(office: Office, message: Input<"importMessages">["messages"][number], actor: string): Import {
+function toImport(office: Office, message: Input<"importMessages">["messages"][number], call: Call): Import {
   const { from_agent, to_agent } = message;
   const timestamp_ms = readTime("timestamp", message.timestamp) ?? 0;
   return {
@@ -201,7 +196,8 @@ function toImport(office: Office, message: Input<"importMessages">["messages"][n
     offline: "hold",
     ...(message.conversation_id && { conversation_id: message.conversation_id }),
     fresh_conversation_id: office.newId() as ConversationId,
-    actor,
+    actor: actorOf(call),
+    provenance: provenanceOfImported(call.caller),
     timestamp_ms,
   };
 }

@@ -5,6 +5,7 @@ import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import type { AgentId, ConversationId, Message, MessageId, Metadata, NewMessage } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
+import { provenanceOfSent } from "../core/access/provenance.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
 import { type Payload, saysTheSame } from "../core/messaging/payload.ts";
 import { actorOf } from "./agents.ts";
@@ -94,6 +95,7 @@ async function toPublication(office: Office, input: NewMessage, payload: Payload
     fresh_conversation_id: office.newId() as ConversationId,
     ...(input.idempotency_key && { idempotency_key: input.idempotency_key }),
     actor: actorOf(call),
+    provenance: provenanceOfSent(call.caller, payload.from_agent),
     ...(actsAs(call) !== undefined && { as_participant: true }),
   };
 }

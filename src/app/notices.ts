@@ -1,10 +1,14 @@
 import type { AgentId, ConversationId, Message, MessageId } from "../contract/messages.ts";
+import type { Provenance } from "../contract/provenance.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
 import type { Office } from "./office.ts";
 import type { Death, Publication } from "./ports.ts";
 
 /** Who the bus itself writes as. */
 export const postmaster = "hivepost" as AgentId;
+
+/** No token brings this about, whatever name it is sent under. */
+const provenance: Provenance = { actor: postmaster, token: "system", trust: "hivepost" };
 
 /**
  * Tells each sender that a message was given up, and why. Sending a notice again is harmless: its idempotency key names
@@ -66,6 +70,7 @@ async function noticeTo(
     fresh_conversation_id: office.newId() as ConversationId,
     idempotency_key: say.key,
     actor: postmaster,
+    provenance,
     notice: true,
   };
 }

@@ -20,6 +20,7 @@ import type {
   Priority,
   TracedMessage,
 } from "../contract/messages.ts";
+import type { Provenance } from "../contract/provenance.ts";
 import type { TokenInfo } from "../contract/tokens.ts";
 import type { InboxCounts } from "../core/messaging/inbox.ts";
 import type { CipherKeys, KeyRecords } from "../crypto/key-ring.ts";
@@ -62,6 +63,7 @@ export type Publication = {
   readonly expires_at_ms?: number;
   readonly idempotency_key?: string;
   readonly actor: string;
+  readonly provenance: Provenance;
   /** The conversation it names or answers in must be one that the sender takes part in; any other is as if it were not there. */
   readonly as_participant?: true;
   /** The bus's own notices: never refused for a full inbox, lest a sender never hear of a dead letter. */
@@ -281,8 +283,12 @@ export type TokenStore = {
   tokens(): Promise<readonly StoredToken[]>;
   /** Refuses, with false, one for an agent that has `most_live` already which are neither revoked nor expired. */
   add(token: StoredToken, most_live: number): Promise<boolean>;
-  /** From now on void; one that was revoked before stays as it is. */
+  /**
+   * Void once it resolves, for ever; one that was revoked before stays as it is. What could not be written has not happened,
+   * and may be asked for again.
+   */
   revoke(key_id: string): Promise<StoredToken | undefined>;
+  /** Changes nothing but the time of the last use, and that only to a later one. */
   noteUse(uses: readonly { readonly key_id: string; readonly at: string }[]): Promise<void>;
 };
 

@@ -7,7 +7,10 @@ import { type Delivery, type DeliveryStatus, type Message, priorities } from "..
 import type { Output } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
 import type { TokenInfo } from "../contract/tokens.ts";
-import { counted, indented, table, visible, visibleLine } from "./print.ts";
+import { type Block, type Note, renderParts } from "../core/rendering/boundary.ts";
+import { deadLetterBlocks, deliveryBlocks, messageBlocks, tracedMessageBlocks } from "../core/rendering/mail.ts";
+import { jsonLine, visibleLine } from "../core/rendering/visible.ts";
+import { counted, table } from "./print.ts";
 import { programName } from "./program-name.ts";
 
 type Printers = { readonly [Name in OperationName]: (output: Output<Name>, columns: number) => string };
@@ -20,7 +23,7 @@ const printers: Printers = {
   claimMessages: ({ deliveries }) =>
     deliveries.length === 0
       ? `nothing to claim now (${programName} inbox AGENT says why)\n`
-      : deliveries.map(deliveryBlock).join("\n"),
+      : rendered(deliveries.flatMap((it) => [...deliveryBlocks(it), nextStep(it)])),
   acknowledgeMessages: ({ results }) =>
     results
       .map((it) => `${it.message_id} ${it.acknowledged ? "acknowledged" : (it.reason ?? "not acknowledged")}\n`)
@@ -29,15 +32,11 @@ const printers: Printers = {
   rejectMessage: statusLine,
   extendLease: statusLine,
   recordEvidence: statusLine,
-  getMessage: (message) => {
-    const steps = message.ledger.map(
-      ({ at, event, actor, agent_id, reason = "" }) => [at, event, actor, agent_id ?? "", reason] as const,
-    );
-    const columns = ["at", "event", "by", "recipient", "reason"].map((title) => ({ title }));
-    return `${messageBlock(message)}\n${message.deliveries.map(statusLine).join("")}\n${table(columns, steps, Infinity)}`;
-  },
+  getMessage: (message) => rendered(tracedMessageBlocks(message)),
   searchMessages: ({ messages, next_cursor }) =>
-    messages.length === 0 ? "no message found\n" : messages.map(messageBlock).join("\n") + more(next_cursor),
+    messages.length === 0
+      ? "no message found\n"
+      : rendered(messages.flatMap((it) => messageBlocks(it))) + more(next_cursor),
   createConversation: (conversation) => `opened ${conversationLine(conversation)}`,
   listConversations: ({ conversations, next_cursor }) =>
     conversations.length === 0
@@ -49,12 +48,7 @@ const printers: Printers = {
   listDeadLetters: ({ dead_letters, next_cursor }) =>
     dead_letters.length === 0
       ? "no dead letters\n"
-      : dead_letters
-          .map((it) => {
-            const died = `dead since ${it.died_at} after ${counted(it.attempt, "attempt")}: ${visibleLine(it.reason)}`;
-            return `${messageBlock(it.message)}  ${died} (for ${it.agent_id})\n`;
-          })
-          .join("\n") + more(next_cursor),
+      : rendered(dead_letters.flatMap(deadLetterBlocks)) + more(next_cursor),
   redriveDeadLetters: ({ redriven }) => `put back ${counted(redriven, "message")}\n`,
   registerAgent: (agent) => `registered ${agentBlock(agent)}`,
   listAgents: ({ agents }, columns) =>
@@ -111,21 +105,15 @@ function kindOf(message: Message): string {
   return words.join(", ");
 }
 
-/** A message as it is read: one line about it, then its text. */
-export function messageBlock(message: Message): string {
-  const head = `${message.timestamp}  ${message.from_agent} → ${visibleLine(message.to_agent)}`;
-  const mark = message.acknowledged ? "acknowledged" : "not acknowledged";
-  const facts = [message.priority, message.message_type, mark].join(", ");
-  const extra =
-    Object.keys(message.metadata).length > 0 ? `\n  metadata ${visibleLine(JSON.stringify(message.metadata))}` : "";
-  return `${head}  (${facts})\n  id ${message.id}${extra}\n${indented(visible(message.content.trimEnd()), "  │ ")}\n`;
+/** What others wrote, told apart from what this program says. */
+function rendered(parts: readonly (Block | Note)[]): string {
+  return renderParts(parts, (bytes) => crypto.getRandomValues(bytes));
 }
 
-function deliveryBlock(delivery: Delivery): string {
-  const { message, lease_id } = delivery;
-  const again = delivery.attempt > 1 ? `  attempt ${delivery.attempt}\n` : "";
-  const next = `  done? ${programName} ack ${message.id} ${visibleLine(lease_id)}   (leased until ${delivery.lease_expires_at})\n`;
-  return messageBlock(message) + again + next;
+function nextStep({ message, lease_id, lease_expires_at, attempt }: Delivery): Note {
+  const again = attempt > 1 ? `attempt ${attempt}; ` : "";
+  const acknowledge = `${programName} ack ${message.id} ${visibleLine(lease_id)}`;
+  return { note: `  ${again}done? ${acknowledge}   (leased until ${lease_expires_at})` };
 }
 
 function statusLine(status: DeliveryStatus): string {
@@ -134,7 +122,7 @@ function statusLine(status: DeliveryStatus): string {
   const facts = [`${status.state} for ${status.agent_id}`, counted(status.attempt, "attempt")];
   if (status.lease_expires_at) facts.push(`leased until ${status.lease_expires_at}`);
   if (status.available_at) facts.push(`available at ${status.available_at}`);
-  if (status.reason) facts.push(visibleLine(status.reason));
+  if (status.reason) facts.push(jsonLine(status.reason));
   return `${facts.join(", ")}\n`;
 }
 
@@ -180,9 +168,10 @@ function agentBlock(agent: Agent): string {
     ["can", capabilitiesOf(agent)],
     ["groups", agent.groups.join(" ")],
     ["aliases", agent.aliases.join(" ")],
-    ["program", agent.program ?? ""],
-    ["task", agent.current_task ?? ""],
-    ["location", agent.location ? JSON.stringify(agent.location) : ""],
+    // In quotes: the agent's own words.
+    ["program", agent.program ? jsonLine(agent.program) : ""],
+    ["task", agent.current_task ? jsonLine(agent.current_task) : ""],
+    ["location", agent.location ? jsonLine(agent.location) : ""],
     ["last seen", agent.last_seen_at ?? "not yet"],
   ].filter(([, value]) => value !== "");
   const lines = facts.map(([name = "", value = ""]) => `  ${name.padEnd(10)}${visibleLine(value)}\n`);

@@ -1,8 +1,9 @@
+import { jsonLine, visibleLine } from "../core/rendering/visible.ts";
 import { UsageError } from "./arguments.ts";
 import { folderFlags, folderOf } from "./backup.ts";
 import type { Command, Run } from "./command.ts";
 import type { ExitCode } from "./failure.ts";
-import { counted, jsonLine, visibleLine } from "./print.ts";
+import { counted } from "./print.ts";
 
 /** Reads the files of the folder, with and without a server at work there. */
 export const verifyAuditCommand: Command = {

@@ -1,10 +1,11 @@
 import path from "node:path";
 import { loadConfig } from "../config.ts";
+import { jsonLine, visibleLine } from "../core/rendering/visible.ts";
 import type { Counts } from "../offline.ts";
 import { type Arguments, type Flag, UsageError } from "./arguments.ts";
 import { settingFlags } from "./call.ts";
 import type { Command } from "./command.ts";
-import { counted, jsonLine, visibleLine } from "./print.ts";
+import { counted } from "./print.ts";
 import { showProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 

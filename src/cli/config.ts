@@ -1,9 +1,10 @@
 import { explainConfig } from "../config.ts";
+import { jsonLine } from "../core/rendering/visible.ts";
 import { type SettingName, settings } from "../settings.ts";
 import { settingFlags } from "./call.ts";
 import type { Command } from "./command.ts";
 import { nearest } from "./nearest.ts";
-import { jsonLine, table } from "./print.ts";
+import { table } from "./print.ts";
 import { settingsAsFlags } from "./serve.ts";
 
 /** Variables of the environment that are no settings. */

@@ -1,4 +1,5 @@
 import { loadConfig } from "../config.ts";
+import { jsonLine, visibleLine } from "../core/rendering/visible.ts";
 import { flagValue } from "./arguments.ts";
 import { folderFlags } from "./backup.ts";
 import { findServer, serverFlags, settingFlags } from "./call.ts";
@@ -9,7 +10,6 @@ import { checkCertificate } from "./doctor-network.ts";
 import { checkServer } from "./doctor-server.ts";
 import { describeFailure, type ExitCode } from "./failure.ts";
 import type { Finding } from "./finding.ts";
-import { jsonLine, visibleLine } from "./print.ts";
 
 const ownFlags = new Set(folderFlags.map((it) => it.name));
 

@@ -1,6 +1,6 @@
 import { BusError } from "../contract/errors.ts";
+import { visible } from "../core/rendering/visible.ts";
 import { UsageError } from "./arguments.ts";
-import { visible } from "./print.ts";
 
 /** 0 done, 1 refused or failed, 2 wrong usage, 3 server not reachable. */
 export type ExitCode = 0 | 1 | 2 | 3;

@@ -1,3 +1,4 @@
+import { jsonLine } from "../core/rendering/visible.ts";
 import { type Arguments, type Flag, parseArguments, quoted, UsageError } from "./arguments.ts";
 import { Refusal } from "./call.ts";
 import type { Command } from "./command.ts";
@@ -5,7 +6,6 @@ import { describeFailure, type ExitCode } from "./failure.ts";
 import { helpOf, overview } from "./help.ts";
 import { suggestion } from "./nearest.ts";
 import { operationCommands } from "./operation.ts";
-import { jsonLine } from "./print.ts";
 import { programName } from "./program-name.ts";
 import { stopSignal } from "./signals.ts";
 import { specialCommands } from "./special.ts";

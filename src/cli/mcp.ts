@@ -1,4 +1,5 @@
 import { BusError } from "../contract/errors.ts";
+import type { CallOperation } from "../mcp/tools.ts";
 import { ask, findServer, serverFlags } from "./call.ts";
 import type { Command } from "./command.ts";
 import { NotReachable } from "./failure.ts";
@@ -19,11 +20,12 @@ export const mcpCommand: Command = {
     // Loaded here, so that every other command starts without it.
     const { createMcpServer } = await import("../mcp/tools.ts");
     const { StdioServerTransport } = await import("@modelcontextprotocol/sdk/server/stdio.js");
-    const mcp = createMcpServer(async (name, input, stopping) => {
+    const call: CallOperation = async (name, input, stopping) => {
       const either = AbortSignal.any([stopping, signal]);
       // The hive's server checks the input against the operation's schema.
       return await ask(server, name, input as never, either).catch(asBusError);
-    }, version);
+    };
+    const mcp = createMcpServer(call, { version, randomBytes: (bytes) => crypto.getRandomValues(bytes) });
     const transport = new StdioServerTransport();
     const ended = Promise.withResolvers<void>();
     mcp.onclose = ended.resolve;

@@ -1,12 +1,12 @@
 import { operations } from "../contract/operations.ts";
 import { type OperationName, operationNames } from "../contract/routes.ts";
+import { jsonLine } from "../core/rendering/visible.ts";
 import { describeAnswer, isRefusal } from "./answers.ts";
 import { ask, findServer, serverFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import { commandOfOperation } from "./commands.ts";
 import type { ExitCode } from "./failure.ts";
 import { flagsOf, inputOf, usageOf } from "./fields.ts";
-import { jsonLine } from "./print.ts";
 
 /** A command for each operation, read off the table. */
 export const operationCommands: readonly Command[] = operationNames.map(toCommand);

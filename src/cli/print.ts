@@ -1,47 +1,6 @@
-/*
- * How anything reaches a terminal. What agents write is shown, never obeyed: control characters would move the cursor,
- * change the title or the clipboard, and bidirectional overrides would make text read as something it is not.
- */
+import { visibleLine } from "../core/rendering/visible.ts";
 
-/** C0 and C1 controls, DEL, line and paragraph separators, bidirectional and invisible formatting, tags, half surrogates. */
-const unsafe =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is what this is for
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]|\p{Surrogate}/gu;
-
-/** Text of several lines with everything else that could act on a terminal made visible. */
-export function visible(text: string): string {
-  const lines = text.replaceAll("\r\n", "\n");
-  return lines.replace(unsafe, (character) =>
-    character === "\n" || character === "\t" ? character : shown(character),
-  );
-}
-
-/** The same on one line: line ends and tabs are made visible too. */
-export function visibleLine(text: string): string {
-  return text.replace(unsafe, shown);
-}
-
-/** C0 controls and DEL as their pictures (␛), others by number (\u{9b}). */
-function shown(character: string): string {
-  const code = character.codePointAt(0) ?? 0;
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  return code === 0x7f ? "␡" : `\\u{${code.toString(16)}}`;
-}
-
-/** JSON on one line; the same value, spelled so that nothing in it can act on a terminal. */
-export function jsonLine(value: unknown): string {
-  const text = JSON.stringify(value) ?? "null";
-  return text.replace(unsafe, (character) =>
-    character
-      .split("")
-      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
-      .join(""),
-  );
-}
-
-export function indented(text: string, by = "  "): string {
-  return text.replace(/^/gm, by);
-}
+/* How tables and counts reach a terminal. */
 
 /** Cuts to so many columns, with an ellipsis where something was lost. */
 export function shortened(text: string, columns: number): string {

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isSwitch, loadConfig } from "../config.ts";
+import { visible } from "../core/rendering/visible.ts";
 import { type Setting, type SettingName, settings } from "../settings.ts";
 import type { Flag } from "./arguments.ts";
 import { settingFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import type { ExitCode } from "./failure.ts";
-import { visible } from "./print.ts";
 import { programName } from "./program-name.ts";
 
 /** Beyond the time the server gives to what is under way: closing files. */

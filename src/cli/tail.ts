@@ -1,8 +1,8 @@
 import type { BusEvent } from "../contract/events.ts";
+import { jsonLine, visibleLine } from "../core/rendering/visible.ts";
 import { type Arguments, flagValue, UsageError } from "./arguments.ts";
 import { openClient, serverFlags } from "./call.ts";
 import type { Command } from "./command.ts";
-import { jsonLine, visibleLine } from "./print.ts";
 import { programName } from "./program-name.ts";
 
 export const tailCommand: Command = {
@@ -57,10 +57,10 @@ function filterOf(given: Arguments): (event: BusEvent) => boolean {
     asked.every(([field, value]) => event[field] === value || (field === "agent_id" && event.actor === value));
 }
 
-/** One event on one line: when, what, to whom, by whom, why. */
+/** One event on one line: when, what, to whom, by whom, why; the reason, which others may have written, in the quotes of JSON. */
 export function eventLine({ at, event, actor, message_id, agent_id, conversation_id, reason }: BusEvent): string {
   const about = message_id ?? conversation_id ?? "";
   const whom = agent_id === undefined ? "" : ` for ${agent_id}`;
-  const why = reason === undefined ? "" : `: ${reason}`;
-  return `${at}  ${event.padEnd(20)} ${visibleLine(`${about.padEnd(36)}${whom} by ${actor}${why}`)}\n`;
+  const why = reason === undefined ? "" : `: ${jsonLine(reason)}`;
+  return `${at}  ${event.padEnd(20)} ${visibleLine(`${about.padEnd(36)}${whom} by ${actor}`)}${why}\n`;
 }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "../client/client.ts";
 import { BusError } from "../contract/errors.ts";
+import { jsonLine } from "../core/rendering/visible.ts";
 import { countOf, UsageError } from "./arguments.ts";
 import { findServer, openClient, serverFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import type { ExitCode } from "./failure.ts";
-import { jsonLine } from "./print.ts";
+import { programName } from "./program-name.ts";
 import type { Screen } from "./terminal.ts";
 import { createInboxWatch, type InboxWatch } from "./top-inboxes.ts";
 import { type HealthDetail, type Snapshot, screenOf } from "./top-screen.ts";
@@ -99,6 +100,19 @@ function draw(stdout: Screen, snapshot: Snapshot, url: string): void {
 }
 
 async function look(client: Client, inboxes: InboxWatch, before: Snapshot | undefined): Promise<Snapshot> {
+  return lookAtAll(client, inboxes, before).catch(explainForbidden);
+}
+
+function explainForbidden(error: unknown): never {
+  if (!(error instanceof BusError) || error.code !== "forbidden") throw error;
+  throw new BusError(
+    "forbidden",
+    `top shows everybody's inbox, so it takes a token with the scope observe, operate or admin, and this one is an agent's own; what waits for that agent shows: ${programName} inbox AGENT`,
+    { cause: error },
+  );
+}
+
+async function lookAtAll(client: Client, inboxes: InboxWatch, before: Snapshot | undefined): Promise<Snapshot> {
   const [health, { agents }] = await Promise.all([client.health({}), client.listAgents({})]);
   return {
     at_ms: performance.now(),

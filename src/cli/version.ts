@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
+import { jsonLine } from "../core/rendering/visible.ts";
 import type { Command } from "./command.ts";
-import { jsonLine } from "./print.ts";
 
 /** As in package.json, two folders up from `src/cli` and from `dist/cli`. */
 export const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {

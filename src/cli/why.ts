@@ -2,11 +2,11 @@ import { describeDuration } from "../base/time.ts";
 import { BusError } from "../contract/errors.ts";
 import type { AgentId, LedgerEntry, LedgerEvent, MessageId, TracedMessage } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
+import { jsonLine, visibleLine } from "../core/rendering/visible.ts";
 import { UsageError } from "./arguments.ts";
 import { ask, findServer, type ServerAddress, serverFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import type { ExitCode } from "./failure.ts";
-import { jsonLine, visibleLine } from "./print.ts";
 
 export const whyCommand: Command = {
   name: "why",
@@ -91,12 +91,12 @@ const sentences: Readonly<Record<LedgerEvent, (whom: string, actor: string) => s
 
 function sentenceOf({ event, actor, agent_id, reason }: LedgerEntry): string {
   const whom = agent_id === undefined ? "" : ` for ${agent_id}`;
-  return sentences[event](whom, actor) + (reason ? ` Reason: ${reason}.` : "");
+  return sentences[event](whom, actor) + (reason ? ` Reason: ${jsonLine(reason)}.` : "");
 }
 
 function standing(delivery: TracedMessage["deliveries"][number]): string {
   const { agent_id, state, attempt, available_at, lease_expires_at, reason } = delivery;
-  const because = reason ? ` (${reason})` : "";
+  const because = reason ? ` (${jsonLine(reason)})` : "";
   switch (state) {
     case "ready":
       return `it waits for ${agent_id} to claim it, after ${attempt} deliveries${because}.`;

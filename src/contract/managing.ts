@@ -19,6 +19,7 @@ export const managing = {
     audited: { entries: "each", event: "token_created", fields: ["key_id", "agent_id", "expires_at"] },
     input: NewToken,
     output: IssuedToken,
+    answers_secret: true,
     status: 201,
   },
   listTokens: {
@@ -35,7 +36,7 @@ export const managing = {
     scopes: ["admin"],
     touches: "hive",
     rate_class: "manage",
-    audited: { entries: "each", event: "token_revoked", fields: ["key_id", "agent_id"] },
+    audited: { entries: "each", event: "token_revoked", withdraws: true, fields: ["key_id", "agent_id"] },
     input: Type.Object({ key_id: KeyId }, strict),
     output: TokenInfo,
   },

@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import type { Brand } from "../base/brand.ts";
 import { limits } from "./limits.ts";
+import { Provenance } from "./provenance.ts";
 
 export type AgentId = Brand<string, "AgentId">;
 export type MessageId = Brand<string, "MessageId">;
@@ -17,12 +18,12 @@ export const AgentId = Type.Unsafe<AgentId>(
   Type.String({ pattern: name, description: "An agent's id, or one of its aliases." }),
 );
 /** The name of a group or capability: spelled like an agent id. */
-export const Name = Type.String({ pattern: name });
+export const Name = Type.String({ pattern: name, description: "Spelled like an agent id." });
 export const MessageId = Type.Unsafe<MessageId>(Type.String({ pattern: uuid, description: "UUIDv7." }));
 export const NewMessageId = Type.Unsafe<MessageId>(
   Type.String({ pattern: uuidV7, description: "A UUIDv7 made by the client; unique for ever." }),
 );
-export const ConversationId = Type.Unsafe<ConversationId>(Type.String({ pattern: uuid }));
+export const ConversationId = Type.Unsafe<ConversationId>(Type.String({ pattern: uuid, description: "UUIDv7." }));
 export const LeaseId = Type.Unsafe<LeaseId>(Type.String({ minLength: 1, maxLength: 64 }));
 export const Cursor = Type.Unsafe<Cursor>(Type.String({ minLength: 1, maxLength: 512 }));
 export const Timestamp = Type.String({
@@ -106,6 +107,7 @@ export const Message = Type.Object(
     metadata: Metadata,
     when: Moment,
     offline: OfflinePolicy,
+    provenance: Provenance,
     to: Type.Optional(Address),
     reply_to: Type.Optional(MessageId),
     deliver_at: Type.Optional(Timestamp),

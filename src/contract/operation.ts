@@ -38,6 +38,8 @@ export type AuditRule =
   | {
       readonly entries: "each" | "reads";
       readonly event: AuditEventName;
+      /** It only takes rights away: done also while nothing can be noted, and noted as soon as that can be. */
+      readonly withdraws?: true;
       /** Fields of input and output that the entry shows, of lists the length; never what agents wrote. */
       readonly fields?: readonly string[];
     };
@@ -52,6 +54,8 @@ export type Operation = {
   readonly audited: AuditRule;
   readonly input: TSchema;
   readonly output: TSchema;
+  /** Its answer holds a secret, which must not stand in a model's transcript: it is no MCP tool. */
+  readonly answers_secret?: true;
   /** HTTP status of success. */
   readonly status?: 200 | 201;
 };

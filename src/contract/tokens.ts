@@ -18,7 +18,10 @@ const Scopes = Type.Array(
 );
 
 /** The public part of a token's text: it names the token and is no secret. */
-export const KeyId = Type.String({ pattern: "^[0-9A-Za-z]{11}$", description: "Names a token; no secret." });
+export const KeyId = Type.String({
+  pattern: "^[0-9A-Za-z]{11}$",
+  description: "11 letters and digits that name a token; no secret.",
+});
 
 export type TokenInfo = Static<typeof TokenInfo>;
 export const TokenInfo = Type.Object(

@@ -39,6 +39,7 @@ const message: Message = {
   metadata: { ticket: 42 },
   when: "turn",
   offline: "hold",
+  provenance: { actor: ada, token: "agent", trust: "agent" },
 };
 const key_status: KeyStatus = {
   hive_id: "0b6c1f0e-52c4-4a39-9d5e-6f1f7b1f2a10",

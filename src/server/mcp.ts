@@ -43,7 +43,10 @@ export function addMcp(
         return performOperation({ mailroom, rates }, name, input, call);
       };
       const { createMcpServer, WebStandardStreamableHTTPServerTransport } = await loadMcp();
-      const server = createMcpServer((...call) => perform(...call).catch(toExpected(request_id, log)), version);
+      const server = createMcpServer((...call) => perform(...call).catch(toExpected(request_id, log)), {
+        version,
+        randomBytes: (bytes) => crypto.getRandomValues(bytes),
+      });
       const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
       await server.connect(transport);
       // Closing aborts what waits for a client that has gone.

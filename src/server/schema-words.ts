@@ -44,12 +44,15 @@ const patterns = [
   ["^[A-Za-z0-9]", "a name of 1 to 128 letters, digits and . _ + - that begins with a letter or digit"],
   ["^[0-9a-f]{8}-[0-9a-f]{4}-7", "a UUIDv7 in lower case"],
   ["^[0-9a-f]{8}-", "a UUID in lower case"],
+  ["^[0-9A-Za-z]{11}$", "a key id of 11 letters and digits, as GET /tokens lists them"],
   ["^\\d{4}-", "an RFC 3339 time such as 2026-01-05T09:00:00Z"],
 ] as const;
 
 function describeText({ pattern, minLength, maxLength }: Schema): string {
-  const known = patterns.find(([start]) => typeof pattern === "string" && pattern.startsWith(start));
-  return known?.[1] ?? `text${describeRange(minLength, maxLength, " characters")}`;
+  const text = `text${describeRange(minLength, maxLength, " characters")}`;
+  if (typeof pattern !== "string") return text;
+  const known = patterns.find(([start]) => pattern.startsWith(start));
+  return known?.[1] ?? `${text} of the form ${pattern}`;
 }
 
 function describeRange(least: unknown, most: unknown, unit = ""): string {

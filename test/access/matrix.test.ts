@@ -296,6 +296,15 @@ describe("an agent's token", () => {
   });
 });
 
+describe("a refusal", () => {
+  it("names each scope that would do, once", async () => {
+    await using world = await createWorld();
+    const told = async (name: OperationName) => (await ask(world, name, world.own, aCaller("observe"))).text;
+    assert.match(await told("createToken"), /with the scope admin$/);
+    assert.match(await told("sendMessage"), /with one of the scopes agent, operate, admin$/);
+  });
+});
+
 async function ask(world: World, name: OperationName, side: Side, caller: Caller) {
   // The compiler cannot follow which input belongs to which operation.
   const operation = world.mailroom[name] as (input: object, call: Call) => Promise<object>;

@@ -76,8 +76,8 @@ describe("tokens", () => {
     const { token, key_id } = await access.issue({ scopes: ["operate"] }, "operator");
     const caller = access.authenticate(token);
     const revoked = access.revoke(key_id);
-    await revoked;
     assert.equal(access.authenticate(token), undefined);
+    assert.ok((await revoked).revoked_at);
     assert.equal(caller?.voided?.aborted, true);
     assert.ok((await access.revoke(key_id)).revoked_at);
     await using again = await open();
@@ -141,6 +141,25 @@ describe("tokens", () => {
       access.list().map((it) => it.key_id),
       [other.key_id, key_id],
     );
+  });
+
+  it("show how they stand, where an unexpected error comes while they are revoked", async () => {
+    const { clock, tokens } = await openTokens();
+    const failing = { ...tokens, revoke: () => Promise.reject(new Error("a mistake")) };
+    await using access = await openAccess({ tokens: failing, clock, randomBytes, log: silentLog });
+    const { token, key_id } = await access.issue({ scopes: ["operate"] }, "operator");
+    await assert.rejects(access.revoke(key_id), /^Error: a mistake$/);
+    assert.equal(access.authenticate(token), undefined);
+    assert.equal(access.list()[0]?.revoked_at, undefined);
+  });
+
+  it("keep their last use in a revocation that comes before it was written", async () => {
+    const { open, clock } = await openTokens();
+    await using access = await open();
+    const { token, key_id } = await access.issue({ scopes: ["operate"] }, "operator");
+    clock.advance(125_000);
+    access.authenticate(token);
+    assert.equal((await access.revoke(key_id)).last_used_at, toTimestamp(monday_ms + 120_000));
   });
 
   it("go on working where their last use cannot be written", async () => {

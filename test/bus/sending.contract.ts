@@ -34,6 +34,7 @@ export function sendingContract(name: string, openHive: OpenHive): void {
         metadata: { ticket: 42 },
         when: "turn",
         offline: "hold",
+        provenance: { actor: "operator", token: "admin", trust: "operator" },
       });
       assert.match(id, /^[0-9a-f-]{14}7/);
       assert.match(conversation_id, /^[0-9a-f-]{36}$/);

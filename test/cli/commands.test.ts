@@ -35,7 +35,7 @@ describe("the way of a message, typed", () => {
     const [, ack = ""] = /done\? (?:npx )?hivepost (ack \S+ \S+)/.exec(claimed.out) ?? [];
     assert.match(
       claimed.out,
-      /way-ada → way-bob {2}\(high, task, not acknowledged\)\n {2}id .*\n {2}│ Please review\n/,
+      /\n<message ([0-9a-f]{16}) id=\S+ from=way-ada trust=operator token=admin actor=operator to=way-bob .*>\nPlease review\n<\/message \1>\n {2}done/,
     );
     assert.deepEqual(await hive.hivepost(...ack.split(" ")), { code: 0, out: "acknowledged\n", err: "" });
     await hive.matches(
@@ -44,11 +44,11 @@ describe("the way of a message, typed", () => {
     );
     await hive.matches(
       ["show", id],
-      /acknowledged for way-bob, 1 attempt\n[\s\S]*\nat +event +by +recipient +reason\n/,
+      /\nacknowledged for way-bob, attempts 1\n<\/deliveries [\s\S]*\n<ledger .*>\n\S+ {2}accepted {7}by operator for way-bob\n/,
     );
     await hive.matches(
       ["search", "review", "--participant", "way-ada"],
-      /way-ada → way-bob {2}\(high, task, acknowledged\)/,
+      / from=way-ada .* to=way-bob .* priority=high type=task acknowledged=true /,
     );
     await hive.matches(["claim", "way-bob"], /^nothing to claim now/);
   });
@@ -86,7 +86,7 @@ describe("the way of a message, typed", () => {
     await hive.hivepost("register", "safe-bob");
     await hive.hivepost("send", "safe-bob", "--", "\u001b]0;owned\u0007 \u009b2J ; rm -rf /");
     const { out } = await hive.hivepost("claim", "safe-bob");
-    assert.match(out, /│ ␛\]0;owned␇ \\u\{9b\}2J ; rm -rf \/\n/);
+    assert.match(out, />\n␛\]0;owned␇ \\u\{9b\}2J ; rm -rf \/\n<\/message /);
   });
 });
 
@@ -95,7 +95,7 @@ describe("each command", () => {
     await hive.hivepost("register", "each-ada", "--alias", "each-a", "--program", "codex");
     await hive.hivepost("register", "each-bob");
     await hive.matches(["agents"], /^agent +health +status +can +groups +last seen\n[\s\S]*each-ada/);
-    await hive.matches(["agent", "each-a"], /each-ada: alive, available\n {2}aliases +each-a\n {2}program +codex\n/);
+    await hive.matches(["agent", "each-a"], /each-ada: alive, available\n {2}aliases +each-a\n {2}program +"codex"\n/);
     await hive.matches(
       ["heartbeat", "each-ada", "--status", "busy", "--task", "login page"],
       /each-ada: alive, busy\n[\s\S]*task +login page/,
@@ -141,7 +141,10 @@ describe("each command", () => {
     await hive.matches(["dead", "dead-cleo"], /^no dead letters/);
     await hive.matches(["remove", "dead-cleo"], /1 waiting message became dead letters/);
     await hive.hivepost("register", "dead-cleo");
-    await hive.matches(["dead", "dead-cleo"], /operator → dead-cleo[\s\S]*dead since .* \(for dead-cleo\)/);
+    await hive.matches(
+      ["dead", "dead-cleo"],
+      / from=operator .* dead_for=dead-cleo died_at=.*>\ny\n<\/message \w+>\n<reason .*>\n.*dead-cleo was removed\n<\/reason /,
+    );
     await hive.matches(["redrive", "--agent", "dead-cleo"], /^put back 1 message\n/);
   });
 
@@ -150,7 +153,7 @@ describe("each command", () => {
     for (const text of ["a", "b", "c"]) await hive.hivepost("send", "page-bob", text);
     const first = await hive.hivepost("search", "--to", "page-bob", "--limit", "2");
     const [, cursor = ""] = /there is more: --cursor (\S+)/.exec(first.out) ?? [];
-    await hive.matches(["search", "--to", "page-bob", "--limit", "2", "--cursor", cursor], /│ a\n$/);
+    await hive.matches(["search", "--to", "page-bob", "--limit", "2", "--cursor", cursor], />\na\n<\/message \S+>\n$/);
     await hive.matches(["search", "--to", "page-bob", "nothinglikethis"], /^no message found/);
   });
 

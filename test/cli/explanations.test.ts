@@ -32,6 +32,7 @@ function aTracedMessage(overrides: Partial<TracedMessage> = {}): TracedMessage {
     metadata: {},
     when: "turn",
     offline: "hold",
+    provenance: { actor: "ada", token: "agent", trust: "agent" },
     deliveries: [],
     ledger: [],
     ...overrides,
@@ -48,7 +49,7 @@ describe("the way of a message", () => {
     const [head, ...steps] = describeWay(aTracedMessage({ ledger })).trim().split("\n");
     assert.equal(head, `${id}: a normal task from ada to bob`);
     assert.equal(new Set(steps).size, ledgerEvents.length);
-    for (const step of steps) assert.match(step, /^2026-01-05T09:00:00\.000Z {2}[A-Za-z].*\. Reason: because\.$/);
+    for (const step of steps) assert.match(step, /^2026-01-05T09:00:00\.000Z {2}[A-Za-z].*\. Reason: "because"\.$/);
     assert.match(
       describeWay(aTracedMessage({ ledger: [{ at, event: "dead", actor: "x" }] })),
       /given up: a dead letter\.\n$/,
@@ -71,7 +72,7 @@ describe("an event on one line", () => {
     const event: BusEvent = { cursor: "c" as BusEvent["cursor"], event: "dead", at, actor: "hivepost", message_id: id };
     assert.equal(
       eventLine({ ...event, agent_id: bob, reason: "too\nlate" }),
-      `${at}  dead                 ${id} for bob by hivepost: too␊late\n`,
+      `${at}  dead                 ${id} for bob by hivepost: "too\\nlate"\n`,
     );
     const conversation_id = messageId() as string as ConversationId;
     assert.match(
@@ -90,7 +91,7 @@ describe("an answer", () => {
     const status = aDelivery({ state: "scheduled", available_at: at, reason: "back-off", attempt: 1 });
     assert.equal(
       describeAnswer("rejectMessage", status, 80),
-      `scheduled for bob, 1 attempt, available at ${at}, back-off\n`,
+      `scheduled for bob, 1 attempt, available at ${at}, "back-off"\n`,
     );
   });
 
@@ -100,7 +101,7 @@ describe("an answer", () => {
     const text = describeAnswer("claimMessages", { deliveries: [delivery] }, 80);
     assert.match(
       text,
-      /\(normal, task, acknowledged\)\n {2}id \S+\n {2}metadata \{"ticket":7\}\n {2}│ text\n {2}attempt 3\n {2}done\? /,
+      / acknowledged=true .* attempt=3>\ntext\n\n<\/message (\w+)>\n<metadata \1 of=\S+>\n\{"ticket":7\}\n<\/metadata \1>\n {2}attempt 3; done\? /,
     );
   });
 

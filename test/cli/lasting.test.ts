@@ -87,7 +87,7 @@ describe("hivepost backup and restore", () => {
     await using server = await spawnServer(place);
     const environment = { HIVEPOST_URL: server.url, HIVEPOST_DATA_DIR: place };
     const found = await runHivepost(["search", "--to", "backup-bob"], { environment });
-    assert.match(found.out, /│ in the backup\n/);
+    assert.match(found.out, /\nin the backup\n<\/message /);
     assert.doesNotMatch(found.out, /after the backup/);
   });
 

@@ -24,7 +24,7 @@ describe("hivepost serve", () => {
 
     await using second = await spawnServer(folder.path);
     const claimed = await runHivepost(["claim", "bob"], { environment: { ...environment, HIVEPOST_URL: second.url } });
-    assert.match(claimed.out, /│ kept over a restart\n/);
+    assert.match(claimed.out, /\nkept over a restart\n<\/message /);
     second.process.kill("SIGINT");
     assert.equal(await second.ended, 0);
   });
@@ -40,7 +40,7 @@ describe("hivepost serve", () => {
     // A shell to which `npx hivepost` is this checkout's program, with the same Node.
     const typed = `set -e\nnpx() { shift; "${process.execPath}" bin/hivepost.js "$@"; }\n${told}`;
     const { stdout } = await promisify(execFile)("sh", ["-c", typed]);
-    assert.match(stdout, /^registered bob[\s\S]*\nsent [\s\S]*│ Please review the login page\n/);
+    assert.match(stdout, /^registered bob[\s\S]*\nsent [\s\S]*\nPlease review the login page\n<\/message /);
   });
 
   it("says nothing but the one line to a program", async () => {

@@ -114,6 +114,15 @@ describe("top", () => {
     assert.equal((await hive.hivepost("top", "now")).code, 2);
   });
 
+  it("says to an agent's own token which scope it takes", async () => {
+    for (const agent of ["top-ada", "top-bob"]) await hive.hivepost("register", agent);
+    const { token = "" }: Record<string, string> = await hive.json("token", "create", "top-ada");
+    const environment = { ...hive.environment, HIVEPOST_TOKEN: token };
+    const { code, out, err } = await run(["top", "--once"], { environment });
+    assert.deepEqual([code, out], [1, ""]);
+    assert.match(err, /takes a token with the scope observe, operate or admin.*hivepost inbox AGENT/);
+  });
+
   it("redraws on a terminal until it is stopped", async () => {
     const terminal = fakeTerminal({ environment: hive.environment, isTTY: true });
     const shown = main(["top", "--every", "1"], terminal);

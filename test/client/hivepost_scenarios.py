@@ -39,6 +39,7 @@ async def everyday():
         urgent = await queue.sendMessage("ada", "bob", "stop!", priority="urgent")
         received = await queue.receiveMessages("bob")
         assert received == [urgent, first], received
+        assert first["provenance"] == {"actor": "operator", "token": "admin", "trust": "operator"}, first
         assert await queue.acknowledge_message(first["id"]) is True
         assert await queue.acknowledgeMessage(urgent["id"]) is True
         assert await queue.acknowledge_message(urgent["id"]) is True, "saying it twice says the same"

@@ -253,6 +253,7 @@ function aDelivery(lease_id: string, size: number): Delivery {
     metadata: {},
     when: "turn",
     offline: "hold",
+    provenance: { actor: "ada", token: "agent", trust: "agent" },
   };
   return { message, agent_id: "bob", lease_id, lease_expires_at: message.timestamp, attempt: 1 } as unknown as Delivery;
 }

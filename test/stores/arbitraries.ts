@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import type { AgentId } from "../../src/contract/messages.ts";
 import { deliveryStates, moments, priorities } from "../../src/contract/messages.ts";
+import { tokenKinds, trustLevels } from "../../src/contract/provenance.ts";
 import { ada, bob, cleo } from "../support/fixtures.ts";
 
 /*
@@ -30,6 +31,11 @@ export const newMessage = fc.record({
   from_agent: agent,
   recipients: fc.uniqueArray(agent, { minLength: 1, maxLength: 2 }),
   content: fc.constantFrom("the build is green", "the tests", "Größe 成功 ok", "nul\u0000word is green", ""),
+  provenance: fc.record({
+    actor: fc.constantFrom("ada", "bob", "operator:7Zk3QpX0a1B", "a name  with spaces "),
+    token: fc.constantFrom(...tokenKinds),
+    trust: fc.constantFrom(...trustLevels),
+  }),
   metadata: fc.constantFrom({}, { ticket: 42 }, { ticket: "42", deep: { tags: ["a", "b"] } }, { "a.b": null }),
   priority: fc.constantFrom(...priorities),
   message_type: fc.constantFrom("task", "question"),

@@ -32,6 +32,7 @@ export function publishContract(open: OpenStore): void {
           metadata: { ticket: 42, tags: ["a"] },
           when: "turn",
           offline: "hold",
+          provenance: { actor: ada, token: "agent", trust: "agent" },
           deliver_at: toTimestamp(monday_ms + 5),
           expires_at: toTimestamp(monday_ms + 9),
         },

@@ -51,6 +51,18 @@ describe("the SQLite store, opened again", () => {
     ]);
   });
 
+  it("knows where each message came from", async () => {
+    await using folder = await temporaryFolder();
+    await using first = await open(folder.path);
+    const provenance = { actor: "operator:7Zk3QpX0a1B", token: "operate", trust: "operator" } as const;
+    await first.deliveries.publish([aPublication({ provenance }), aPublication()]);
+    await first[Symbol.asyncDispose]();
+
+    await using second = await open(folder.path);
+    assert.deepEqual((await claimOne(second)).message.provenance, provenance);
+    assert.deepEqual((await claimOne(second)).message.provenance, { actor: ada, token: "agent", trust: "agent" });
+  });
+
   it("keeps waiting for what was scheduled, holding what was held, and listing what was dead", async () => {
     await using folder = await temporaryFolder();
     await using first = await open(folder.path);

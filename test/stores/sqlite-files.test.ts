@@ -26,9 +26,9 @@ function makeDatabase(folder: string, messages = 200): string {
 
 function addMessage(db: DatabaseSync, position: number): void {
   db.prepare(
-    `INSERT INTO messages (position, id, from_agent, to_agent, priority, timestamp, conversation_id, message_type, "when",
+    `INSERT INTO messages (position, id, from_agent, to_agent, priority, timestamp, provenance, conversation_id, message_type, "when",
        offline, reply_depth, readable_ms, metadata, content)
-     VALUES (?, ?, 'ada', 'bob', 'normal', 't', 'c', 'task', 'turn', 'hold', 0, 0, x'7b7d', ?)`,
+     VALUES (?, ?, 'ada', 'bob', 'normal', 't', 'agent agent', 'c', 'task', 'turn', 'hold', 0, 0, x'7b7d', ?)`,
   ).run(position, `message-${position}`, new Uint8Array(1_000).fill(120));
   db.prepare("INSERT INTO deliveries (message_position, recipient, agent_id, state) VALUES (?, 0, 'bob', 'ready')").run(
     position,

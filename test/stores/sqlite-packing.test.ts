@@ -7,7 +7,7 @@ import { packAnswer, packBatch, unpackAnswer, unpackBatch } from "../../src/stor
 import type { Batch, BatchAnswer, RequestResult, WriterRequest } from "../../src/stores/sqlite/protocol.ts";
 import { toWire } from "../../src/stores/sqlite/publish.ts";
 import { ada, aPublication, bob, conversationId, messageId } from "../support/fixtures.ts";
-import { agent, maybe, type ValueOf } from "./arbitraries.ts";
+import { agent, maybe, newMessage, type ValueOf } from "./arbitraries.ts";
 
 const publication = fc
   .record({
@@ -22,6 +22,7 @@ const publication = fc
     conversation_id: maybe(fc.constant(conversationId())),
     notice: maybe(fc.constant(true as const)),
     rerouted: maybe(fc.string()),
+    provenance: newMessage.map((it) => it.provenance),
   })
   .map((fields) => toWire(aPublication(defined(fields))));
 const acknowledgement = fc.record({

@@ -1,4 +1,5 @@
 import { describe } from "node:test";
+import { auditHeadContract } from "./audit-head.contract.ts";
 import { conversationContract } from "./conversations.contract.ts";
 import { failureContract } from "./failures.contract.ts";
 import { fleetContract } from "./fleet.contract.ts";
@@ -7,6 +8,7 @@ import { importContract } from "./import.contract.ts";
 import { keysContract } from "./keys.contract.ts";
 import { leaseContract } from "./leases.contract.ts";
 import type { OpenStore } from "./opened.ts";
+import { provenanceContract } from "./provenance.contract.ts";
 import { publishContract } from "./publish.contract.ts";
 import { retentionContract } from "./retention.contract.ts";
 import { sweepContract } from "./sweep.contract.ts";
@@ -31,5 +33,7 @@ export function storeContract(name: string, open: OpenStore): void {
     fleetContract(open);
     tokenContract(open);
     keysContract(open);
+    auditHeadContract(open);
+    provenanceContract(open);
   });
 }

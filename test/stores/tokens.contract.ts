@@ -52,7 +52,12 @@ export function tokenContract(open: OpenStore): void {
         { key_id: keyId("1"), at },
         { key_id: keyId("2"), at },
       ]);
+      await tokens.noteUse([{ key_id: keyId("1"), at: toTimestamp(monday_ms) }]);
       assert.deepEqual(await tokens.tokens(), [{ ...aToken("1"), last_used_at: at }]);
+      const revoked_at = toTimestamp(monday_ms);
+      const [revoked] = await Promise.all([tokens.revoke(keyId("1")), tokens.noteUse([{ key_id: keyId("1"), at }])]);
+      assert.deepEqual(revoked, { ...aToken("1"), last_used_at: at, revoked_at });
+      assert.deepEqual(await tokens.tokens(), [revoked]);
     });
   });
 }

@@ -81,6 +81,7 @@ export function aPublication(overrides: Partial<Publication> = {}): Publication 
     offline: "hold",
     fresh_conversation_id: conversationId(),
     actor: from_agent,
+    provenance: { actor: from_agent, token: "agent", trust: "agent" },
     ...overrides,
   };
 }

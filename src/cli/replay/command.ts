@@ -1,8 +1,8 @@
+import { jsonLine } from "../../core/rendering/visible.ts";
 import { type Arguments, countOf, flagValue, quoted, UsageError } from "../arguments.ts";
 import { openClient, serverFlags } from "../call.ts";
 import type { Command, Run } from "../command.ts";
 import type { ExitCode } from "../failure.ts";
-import { jsonLine } from "../print.ts";
 import { showProgress } from "../progress.ts";
 import { type CheckedHistory, checkHistory } from "./check-history.ts";
 import { perform } from "./perform.ts";

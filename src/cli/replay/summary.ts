@@ -1,5 +1,6 @@
 import { describeDuration } from "../../base/time.ts";
-import { counted, visibleLine } from "../print.ts";
+import { visibleLine } from "../../core/rendering/visible.ts";
+import { counted } from "../print.ts";
 import type { CheckedHistory } from "./check-history.ts";
 import type { Played } from "./perform.ts";
 import type { Scoreboard } from "./scoreboard.ts";

@@ -213,6 +213,7 @@ function sayingOf(
     metadata: publication.metadata,
     when: publication.when,
     offline: publication.offline,
+    provenance: publication.provenance,
     to,
     reply_to,
     deliver_at: deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms),

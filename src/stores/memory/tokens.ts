@@ -1,7 +1,8 @@
 import type { StoredToken, TokenStore } from "../../app/ports.ts";
 import type { Clock } from "../../base/clock.ts";
+import { defined } from "../../base/defined.ts";
 import { toTimestamp } from "../../base/time.ts";
-import { isLiveToken } from "../../core/access/tokens.ts";
+import { hasRoomForToken, laterUse } from "../../core/access/tokens.ts";
 
 export function tokenStore(clock: Clock): TokenStore {
   const tokens = new Map<string, StoredToken>();
@@ -9,9 +10,7 @@ export function tokenStore(clock: Clock): TokenStore {
     tokens: async () => [...tokens.values()],
 
     async add(token, most_live) {
-      const own = [...tokens.values()].filter((it) => it.agent_id === token.agent_id);
-      const live = own.filter((it) => isLiveToken(it, clock.now()));
-      if (token.agent_id !== undefined && live.length >= most_live) return false;
+      if (!hasRoomForToken(tokens.values(), token.agent_id, { most_live, now_ms: clock.now() })) return false;
       tokens.set(token.key_id, token);
       return true;
     },
@@ -27,7 +26,7 @@ export function tokenStore(clock: Clock): TokenStore {
     async noteUse(uses) {
       for (const { key_id, at } of uses) {
         const known = tokens.get(key_id);
-        if (known) tokens.set(key_id, { ...known, last_used_at: at });
+        if (known) tokens.set(key_id, { ...known, ...defined({ last_used_at: laterUse(known.last_used_at, at) }) });
       }
     },
   };

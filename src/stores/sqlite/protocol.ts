@@ -13,10 +13,12 @@ import type { MessageRow } from "./rows.ts";
  * in the form that `packing.ts` gives them.
  */
 
-/** A publication whose metadata is text already: JSON is made on the main thread, never within a transaction. */
-export type WirePublication = Omit<Publication, "metadata" | OptionalField> & {
+/** A publication of which some fields are text already: JSON is made on the main thread, never within a transaction. */
+export type WirePublication = Omit<Publication, keyof TextFields | OptionalField> & {
   readonly [Name in OptionalField]?: Publication[Name] | undefined;
-} & { readonly metadata: string };
+} & TextFields;
+/** As their columns hold them. */
+export type TextFields = { readonly metadata: string; readonly provenance: string };
 type OptionalField =
   | "fresh_id"
   | "to"

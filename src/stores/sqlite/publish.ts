@@ -5,8 +5,8 @@ import { type ConversationId, type Message, moments } from "../../contract/messa
 import { rankOf } from "../../core/messaging/order.ts";
 import type { StoreContext } from "./context.ts";
 import type { OpenDelivery } from "./open-delivery.ts";
-import type { FirstStanding, WrittenPublication } from "./protocol.ts";
-import { toMessage } from "./rows.ts";
+import type { FirstStanding, TextFields, WrittenPublication } from "./protocol.ts";
+import { provenanceColumn, toMessage } from "./rows.ts";
 
 /**
  * Hands publications to the writer, which decides about each in its transaction (so depth, duplicates and conversations
@@ -35,9 +35,10 @@ export async function publish(
   );
 }
 
-/** JSON is made here, on the main thread, and not in a transaction. */
-export function toWire<P extends Publication>(publication: P): Omit<P, "metadata"> & { readonly metadata: string } {
-  return { ...publication, metadata: JSON.stringify(publication.metadata) };
+/** Text is made here, on the main thread, and not in a transaction. */
+export function toWire<P extends Publication>(publication: P): Omit<P, keyof TextFields> & TextFields {
+  const { metadata, provenance, from_agent } = publication;
+  return { ...publication, metadata: JSON.stringify(metadata), provenance: provenanceColumn(provenance, from_agent) };
 }
 
 export function sizeOf({ content, recipients }: Publication): number {
@@ -78,6 +79,7 @@ function messageOf(publication: Publication, conversation_id: ConversationId, no
     metadata: publication.metadata,
     when: publication.when,
     offline: publication.offline,
+    provenance: publication.provenance,
   };
   const { to, reply_to, deliver_at_ms, expires_at_ms } = publication;
   if ((to ?? reply_to ?? deliver_at_ms ?? expires_at_ms) === undefined) return message;

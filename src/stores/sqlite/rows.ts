@@ -2,6 +2,7 @@ import { defined } from "../../base/defined.ts";
 import { parseJson } from "../../base/json.ts";
 import { BusError } from "../../contract/errors.ts";
 import type { Address, AgentId, Message, Metadata } from "../../contract/messages.ts";
+import type { Provenance, TokenKind, Trust } from "../../contract/provenance.ts";
 import type { FieldCipher } from "../../crypto/field-cipher.ts";
 
 /** A row of `messages` as `messageColumns` selects it. */
@@ -10,6 +11,7 @@ export type MessageRow = Pick<
   "id" | "from_agent" | "to_agent" | "priority" | "timestamp" | "conversation_id" | "message_type" | "when" | "offline"
 > & {
   readonly position: number;
+  readonly provenance: string;
   readonly recipients: string | null;
   readonly to: string | null;
   readonly reply_to: Message["id"] | null;
@@ -23,7 +25,7 @@ export type MessageRow = Pick<
 };
 
 /** For `SELECT ${messageColumns} FROM messages AS m`. */
-export const messageColumns = `m.position, m.id, m.from_agent, m.to_agent, m.recipients, m."to", m.priority, m.timestamp,
+export const messageColumns = `m.position, m.id, m.from_agent, m.to_agent, m.recipients, m."to", m.priority, m.timestamp, m.provenance,
   m.conversation_id, m.message_type, m."when", m.offline, m.reply_to, m.deliver_at, m.expires_at, m.metadata, m.content,
   NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.message_position = m.position AND d.state <> 'acknowledged')
     AS acknowledged`;
@@ -80,6 +82,7 @@ export function toMessage(cipher: FieldCipher, row: MessageRow, body = openBody(
     metadata: body.metadata,
     when: row.when,
     offline: row.offline,
+    provenance: provenanceOf(row),
     ...defined({
       to: row.to === null ? undefined : (parseJson(row.to) as Address), // Likewise.
       reply_to: row.reply_to ?? undefined,
@@ -98,4 +101,15 @@ export function recipientsOf(row: Pick<MessageRow, "recipients" | "to_agent">): 
 /** What `recipients` holds: nothing where it would only repeat `to_agent`. */
 export function recipientsColumn(to_agent: string, recipients: readonly AgentId[]): string | null {
   return recipients.length === 1 && recipients[0] === to_agent ? null : JSON.stringify(recipients);
+}
+
+/** What `provenance` holds: words, without the actor where that is the sender, as it is for nearly every message. */
+export function provenanceColumn({ actor, token, trust }: Provenance, from_agent: AgentId): string {
+  return actor === from_agent ? `${trust} ${token}` : `${trust} ${token} ${actor}`;
+}
+
+function provenanceOf({ provenance, from_agent }: Pick<MessageRow, "provenance" | "from_agent">): Provenance {
+  // Written by us, from a Provenance.
+  const [trust, token, ...actor] = provenance.split(" ") as [Trust, TokenKind, ...string[]];
+  return { actor: actor.length === 0 ? from_agent : actor.join(" "), token, trust };
 }

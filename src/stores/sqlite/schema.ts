@@ -23,6 +23,7 @@ const migrations: readonly string[] = [
     "to" TEXT,                       -- JSON
     priority TEXT NOT NULL,
     timestamp TEXT NOT NULL,
+    provenance TEXT NOT NULL,        -- trust, token and, where it is not the sender, actor: "agent agent"
     conversation_id TEXT NOT NULL,
     message_type TEXT NOT NULL,
     "when" TEXT NOT NULL,

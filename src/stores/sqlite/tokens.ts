@@ -5,19 +5,32 @@ import { parseJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { AgentId } from "../../contract/messages.ts";
 import type { TokenScope } from "../../contract/tokens.ts";
-import { isLiveToken } from "../../core/access/tokens.ts";
+import { hasRoomForToken, laterUse } from "../../core/access/tokens.ts";
 import type { StoreContext } from "./context.ts";
 import { prepare } from "./statement.ts";
 
-/** Tokens: on the disk, and all in memory, where every request is checked against them. */
+/** Tokens: on the disk, and all in memory, which says of a known one only what the disk says too. */
 export function tokenStore({ queue, clock }: StoreContext, tokens: Map<string, StoredToken>): TokenStore {
   const put = (token: StoredToken) => queue.submit({ operation: "put_token", token }, { apply: () => undefined });
+
+  /** Writes down what changed, and only then knows it: what could not be written is written when it is asked for again. */
+  function change(known: StoredToken, changes: Changes): Promise<StoredToken> {
+    const request = { operation: "put_token", token: { ...known, ...changes } } as const;
+    return queue.submit(request, {
+      apply() {
+        // Meanwhile another change may have come true; the statement of the writer goes by the same rules.
+        const now = changed(tokens.get(known.key_id) ?? known, changes);
+        tokens.set(now.key_id, now);
+        return now;
+      },
+    });
+  }
+
   return {
     tokens: async () => [...tokens.values()],
 
     async add(token, most_live) {
-      const live = [...tokens.values()].filter((it) => it.agent_id === token.agent_id && isLiveToken(it, clock.now()));
-      if (token.agent_id !== undefined && live.length >= most_live) return false;
+      if (!hasRoomForToken(tokens.values(), token.agent_id, { most_live, now_ms: clock.now() })) return false;
       // Taken at once, so that two requests at the same time count each other.
       tokens.set(token.key_id, token);
       try {
@@ -32,21 +45,30 @@ export function tokenStore({ queue, clock }: StoreContext, tokens: Map<string, S
     async revoke(key_id) {
       const known = tokens.get(key_id);
       if (!known || known.revoked_at !== undefined) return known;
-      // Void before it is on the disk: rather too early than too late.
-      const revoked = { ...known, revoked_at: toTimestamp(clock.now()) };
-      tokens.set(key_id, revoked);
-      await put(revoked);
-      return revoked;
+      return change(known, { revoked_at: toTimestamp(clock.now()) });
     },
 
     async noteUse(uses) {
-      for (const { key_id, at } of uses) {
+      const used = uses.map(({ key_id, at }) => {
         const known = tokens.get(key_id);
-        if (known) tokens.set(key_id, { ...known, last_used_at: at });
-      }
-      const used = uses.map(({ key_id }) => tokens.get(key_id)).filter((it) => it !== undefined);
-      await Promise.all(used.map(put));
+        return known && change(known, { last_used_at: at });
+      });
+      await Promise.all(used);
     },
+  };
+}
+
+type Changes = Pick<StoredToken, "revoked_at"> | Pick<StoredToken, "last_used_at">;
+
+/** A token is revoked once and for all, and was last used at the latest of all times of use. */
+function changed(known: StoredToken, changes: Changes): StoredToken {
+  const { revoked_at, last_used_at }: Partial<StoredToken> = changes;
+  return {
+    ...known,
+    ...defined({
+      revoked_at: known.revoked_at ?? revoked_at,
+      last_used_at: laterUse(known.last_used_at, last_used_at),
+    }),
   };
 }
 

@@ -23,7 +23,7 @@ export type Inserts = {
 };
 
 export function createInserts(db: DatabaseSync, cipher: FieldCipher): Inserts {
-  const message = prepare(db, `INSERT INTO messages VALUES (${Array(20).fill("?").join(", ")})`);
+  const message = prepare(db, `INSERT INTO messages VALUES (${Array(21).fill("?").join(", ")})`);
   const fresh = prepare(
     db,
     `INSERT INTO deliveries (message_position, recipient, agent_id, state, expires_ms) VALUES (?, ?, ?, ?, ?)`,
@@ -76,6 +76,7 @@ function messageValues(
     it.to ? JSON.stringify(it.to) : null,
     it.priority,
     toTimestamp(place.timestamp_ms),
+    it.provenance,
     place.conversation_id,
     it.message_type,
     it.when,

@@ -118,7 +118,9 @@ function tokenOperations({ db }: WriterState): Pick<Perform, "put_token"> {
     db,
     `INSERT INTO tokens (key_id, hash, scopes, agent_id, created_at, created_by, expires_at, last_used_at, revoked_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, revoked_at = excluded.revoked_at`,
+     ON CONFLICT (key_id) DO UPDATE SET
+       last_used_at = NULLIF(MAX(COALESCE(last_used_at, ''), COALESCE(excluded.last_used_at, '')), ''),
+       revoked_at = COALESCE(revoked_at, excluded.revoked_at)`,
   );
   return {
     put_token({ token }): undefined {

@@ -18,6 +18,7 @@ const first: Message = {
   metadata: { ticket: 1, tags: ["x"] },
   when: "turn",
   offline: "hold",
+  provenance: { actor: "ada", token: "agent", trust: "agent" },
   deliver_at: "2026-01-05T10:00:00.000Z",
 };
 const again: Payload = {
