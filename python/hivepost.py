@@ -23,7 +23,7 @@ HivepostError, whose `code` is one of those that docs/errors.md explains.
 A request is tried again while the server is away (up to `connect_timeout` seconds) and is safe to try again: a message
 gets its id here, once, so a second sending of it changes nothing. What the server
 refuses for coming too soon (`rate_limited`) was not done, and is tried again as well. There is no outbox for longer
-absences in this file.
+absences in this file, and no message is ever written to disk.
 """
 
 import asyncio

@@ -19,7 +19,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   tls: ["base", "contract"],
   server: ["base", "contract", "app", "mcp", "tls", "config.ts"],
   mcp: ["base", "contract", "core"],
-  client: ["base", "contract", "crypto/sealed"],
+  client: ["base", "contract", "crypto/aes-gcm.ts", "crypto/key-text.ts", "crypto/nonce-pool.ts", "crypto/sealed"],
   "index.ts": ["base", "contract", "client"],
   "serve.ts": ["base", "contract", "core", "crypto", "app", "stores", "tls", "server", "config.ts"],
   "offline.ts": ["base", "contract", "core", "crypto", "app", "stores", "config.ts"],

@@ -65,7 +65,9 @@ export function countOf(given: Arguments, name: string, bounds: { minimum: numbe
 
 /** A value as it may stand in an error message: short, on one line, nothing that moves the cursor. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  const short = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  // JSON leaves DEL and the controls above it as they are; U+009B begins a terminal's commands like ESC [.
+  return JSON.stringify(short).replace(/[\u007f-\u009f]/g, (it) => `\\u00${it.charCodeAt(0).toString(16)}`);
 }
 
 type Option = { readonly type: "string" | "boolean"; readonly multiple: true; readonly short?: string };
@@ -104,9 +106,9 @@ function take(found: Map<string, string[]>, token: OptionToken, flags: readonly 
   }
   if (token.value === undefined) throw new UsageError(`${token.rawName} wants a value`);
   if (!token.inlineValue && token.value.length > 1 && token.value.startsWith("-")) {
-    throw new UsageError(
-      `${token.rawName} wants a value; if it is ${quoted(token.value)}, write --${token.name}=${token.value}`,
-    );
+    const shown = quoted(token.value);
+    const bare = shown.slice(1, -1);
+    throw new UsageError(`${token.rawName} wants a value; if it is ${shown}, write --${token.name}=${bare}`);
   }
   if (values.length > 0 && flag.takes === "value") throw new UsageError(`--${token.name} is given twice`);
   values.push(token.value);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { BusError, type ErrorCode } from "../contract/errors.ts";
-import type { OutboxFile, QueuedMessage } from "./outbox-file-node.ts";
+import type { DamagedMessage, OutboxFile, QueuedMessage } from "./outbox-file-node.ts";
 import type { Client } from "./remote-bus.ts";
 
 /** Hands over what an outbox holds, for as long as it is not disposed; one process at a time does it. */
@@ -131,16 +131,20 @@ function startLane(state: DrainState, lane: string): void {
 }
 
 async function drainLane(state: DrainState, lane: string): Promise<void> {
-  let after = 0;
-  for (;;) {
+  for (let after = 0; ; ) {
     const messages = state.file.queued(lane, after, page);
     if (messages.length === 0) return;
-    for (const message of messages) {
-      await handOver(state, lane, message);
+    for (const queued of messages) {
+      await settle(state, lane, queued);
       if (state.stopping.signal.aborted) return;
-      after = message.seq;
+      after = queued.seq;
     }
   }
+}
+
+async function settle(state: DrainState, lane: string, queued: QueuedMessage | DamagedMessage): Promise<void> {
+  if ("damage" in queued) state.file.refuse(queued, queued.damage);
+  else await handOver(state, lane, queued);
 }
 
 /** Returns when the server has the message, has refused it, or nobody waits for that any more. */
@@ -193,7 +197,7 @@ async function settleRefusal(state: DrainState, queued: QueuedMessage, refusal: 
   } catch (error) {
     if (!(error instanceof BusError && error.code === "message_not_found")) return error as Error;
   }
-  file.refuse(queued.seq, refusal);
+  file.refuse({ seq: queued.seq, id: queued.message.id }, refusal);
   return "settled";
 }
 

@@ -1,8 +1,9 @@
-import { closeSync, existsSync, openSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { sameJson } from "../base/json.ts";
 import { BusError } from "../contract/errors.ts";
 import type { MessageId, NewMessage } from "../contract/messages.ts";
+import type { OutboxCipher } from "./outbox-cipher-node.ts";
+import { inTransaction, openDatabase, openPrivate } from "./outbox-database-node.ts";
 
 /** A message as it waits: its id is fixed, so that sending it twice is the same as sending it once. */
 export type QueuedMessage = {
@@ -11,9 +12,13 @@ export type QueuedMessage = {
   readonly message: NewMessage & { readonly id: MessageId };
 };
 
-/** A message that the server will not take, however often it is sent. */
+/** A message whose bytes in the file are not as they were sealed, so that nobody can send it. */
+export type DamagedMessage = { readonly seq: number; readonly id: MessageId; readonly damage: BusError };
+
+/** A message that the server will not take, however often it is sent, or that was damaged in the file. */
 export type RefusedMessage = {
-  readonly message: NewMessage & { readonly id: MessageId };
+  /** The id alone where the rest was damaged. */
+  readonly message: Partial<NewMessage> & { readonly id: MessageId };
   readonly queued_at_ms: number;
   readonly error: { readonly code: string; readonly message: string };
 };
@@ -24,19 +29,19 @@ export type OutboxCounts = {
   readonly oldest_ms: number | undefined;
 };
 
-/** The messages of an outbox, in an SQLite file that several processes may share. */
+/** The messages of an outbox, in an SQLite file that several processes may share; what they say lies sealed in it. */
 export type OutboxFile = Disposable & {
   /** Adds messages, on disk when it returns. Those that are there already stay as they are. */
   add(messages: readonly QueuedMessage["message"][], queued_at_ms: number): void;
   /** Lanes that have something queued. */
   lanes(): readonly string[];
   /** What is queued in a lane after `seq`, the oldest first. */
-  queued(lane: string, after: number, limit: number): readonly QueuedMessage[];
+  queued(lane: string, after: number, limit: number): readonly (QueuedMessage | DamagedMessage)[];
   /** Whether a message is queued that came before number `before`. */
   isQueued(id: string, before: number): boolean;
   /** Forgets messages that the server has. */
   remove(seqs: readonly number[]): void;
-  refuse(seq: number, error: { code: string; message: string }): void;
+  refuse(place: { readonly seq: number; readonly id: string }, error: { code: string; message: string }): void;
   refused(limit: number): readonly RefusedMessage[];
   /** Queues refused messages again, or drops them; all of them where no ids are given. Returns how many. */
   requeue(ids: readonly string[] | undefined): number;
@@ -51,26 +56,8 @@ export type OutboxFile = Disposable & {
   tryLock(): boolean;
 };
 
-const schema_version = 1;
-const schema = `
-  CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    lane TEXT NOT NULL,
-    message TEXT NOT NULL,
-    queued_at_ms INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'refused')),
-    error_code TEXT,
-    error_message TEXT
-  ) STRICT;
-  CREATE INDEX outbox_queued ON outbox (lane, seq) WHERE state = 'queued';
-  PRAGMA user_version = ${schema_version};`;
-
-/** How long a write waits for another process's; each is one short transaction. */
-const busy_timeout_ms = 5_000;
-
-type Row = { seq: number; message: string };
-type RefusedRow = Row & { queued_at_ms: number; error_code: string; error_message: string };
+type Row = { seq: number; id: MessageId; sealed_message: Uint8Array };
+type RefusedRow = Row & { queued_at_ms: number; error_code: string; sealed_error: Uint8Array };
 
 /**
  * What must keep its order among itself: what one sender says to one recipient. Lanes do not wait for each other, so a full
@@ -80,10 +67,15 @@ export function laneOf({ from_agent, to_agent, to }: NewMessage): string {
   return JSON.stringify([from_agent ?? null, to_agent ?? to ?? null]);
 }
 
-/** @throws BusError `database_damaged`, `database_newer`, `storage_full`, `unavailable` */
-export function openOutboxFile(file: string): OutboxFile {
-  const database = guarded(file, () => openDatabase(file));
-  const lock = guarded(file, () => openLock(`${file}-drain`));
+/**
+ * @param key_file Holds the key, which is made where nothing was sealed yet.
+ * @throws BusError `database_damaged`, `database_newer`, `key_unavailable`, `storage_full`, `unavailable`
+ */
+export function openOutboxFile(file: string, key_file: string): OutboxFile {
+  const { database, cipher } = guarded(file, () => openDatabase(file, key_file));
+  // A second database whose write lock says who drains: the system lets go of it when its holder dies, however that happens, and
+  // the outbox itself stays free for those who only add to it.
+  const lock = guarded(file, () => openPrivate(`${file}-drain`, 0));
   const sql = guarded(file, () => prepareAll(database));
   const transaction = (work: () => void) => guarded(file, () => inTransaction(database, work));
   let locked = false;
@@ -91,21 +83,25 @@ export function openOutboxFile(file: string): OutboxFile {
     add(messages, queued_at_ms) {
       transaction(() => {
         for (const message of messages) {
-          const { changes } = sql.add.run(message.id, laneOf(message), JSON.stringify(message), queued_at_ms);
-          if (changes === 0) requireSame(message, sql.byId.get(message.id) as Row | undefined);
+          const sealed = cipher.seal(message.id, "message", JSON.stringify(message));
+          const { changes } = sql.add.run(message.id, laneOf(message), sealed, queued_at_ms);
+          if (changes === 0) requireSame(cipher, message, sql.byId.get(message.id) as Row | undefined);
         }
       });
     },
     lanes: () => guarded(file, () => (sql.lanes.all() as { lane: string }[]).map(({ lane }) => lane)),
-    queued: (lane, after, limit) => guarded(file, () => (sql.queued.all(lane, after, limit) as Row[]).map(toQueued)),
+    queued: (lane, after, limit) =>
+      guarded(file, () => (sql.queued.all(lane, after, limit) as Row[]).map((it) => toQueued(cipher, it))),
     isQueued: (id, before) => guarded(file, () => sql.isQueued.get(id, before) !== undefined),
     remove(seqs) {
       transaction(() => {
         for (const seq of seqs) sql.remove.run(seq);
       });
     },
-    refuse: (seq, { code, message }) => void guarded(file, () => sql.refuse.run(code, message, seq)),
-    refused: (limit) => guarded(file, () => (sql.refused.all(limit) as RefusedRow[]).map(toRefused)),
+    refuse: ({ seq, id }, { code, message }) =>
+      void guarded(file, () => sql.refuse.run(code, cipher.seal(id, "refusal", message), seq)),
+    refused: (limit) =>
+      guarded(file, () => (sql.refused.all(limit) as RefusedRow[]).map((it) => toRefused(cipher, it))),
     requeue: (ids) => guarded(file, () => changed(sql.requeue.run(JSON.stringify(ids ?? null)))),
     discard: (ids) => guarded(file, () => changed(sql.discard.run(JSON.stringify(ids ?? null)))),
     counts: () => guarded(file, () => toCounts(sql.counts.get())),
@@ -121,33 +117,6 @@ export function openOutboxFile(file: string): OutboxFile {
       database.close();
     },
   };
-}
-
-function openDatabase(file: string): DatabaseSync {
-  // Only its owner may read what waits in it; SQLite gives the files beside it the same permissions.
-  if (!existsSync(file)) closeSync(openSync(file, "a", 0o600));
-  const database = new DatabaseSync(file, { timeout: busy_timeout_ms });
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
-  inTransaction(database, () => {
-    const { user_version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
-    if (user_version > schema_version) {
-      throw new BusError(
-        "database_newer",
-        `the outbox ${file} was written by a newer Hivepost; update this program to use it`,
-      );
-    }
-    if (user_version === 0) database.exec(schema);
-  });
-  return database;
-}
-
-/**
- * A second database whose write lock says who drains: the system lets go of it when its holder dies, however that
- * happens, and the outbox itself stays free for those who only add to it.
- */
-function openLock(file: string): DatabaseSync {
-  if (!existsSync(file)) closeSync(openSync(file, "a", 0o600));
-  return new DatabaseSync(file, { timeout: 0 });
 }
 
 const sqlite_busy = 5;
@@ -166,23 +135,23 @@ function prepareAll(database: DatabaseSync) {
   const named = "(?1 = 'null' OR id IN (SELECT value FROM json_each(?1)))";
   return {
     add: database.prepare(
-      "INSERT INTO outbox (id, lane, message, queued_at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+      "INSERT INTO outbox (id, lane, sealed_message, queued_at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     ),
-    byId: database.prepare("SELECT seq, message FROM outbox WHERE id = ?"),
+    byId: database.prepare("SELECT seq, id, sealed_message FROM outbox WHERE id = ?"),
     isQueued: database.prepare("SELECT 1 FROM outbox WHERE id = ? AND seq < ? AND state = 'queued'"),
     lanes: database.prepare("SELECT DISTINCT lane FROM outbox WHERE state = 'queued'"),
     queued: database.prepare(
-      "SELECT seq, message FROM outbox WHERE state = 'queued' AND lane = ? AND seq > ? ORDER BY seq LIMIT ?",
+      "SELECT seq, id, sealed_message FROM outbox WHERE state = 'queued' AND lane = ? AND seq > ? ORDER BY seq LIMIT ?",
     ),
     remove: database.prepare("DELETE FROM outbox WHERE seq = ?"),
     refuse: database.prepare(
-      "UPDATE outbox SET state = 'refused', error_code = ?, error_message = ? WHERE seq = ? AND state = 'queued'",
+      "UPDATE outbox SET state = 'refused', error_code = ?, sealed_error = ? WHERE seq = ? AND state = 'queued'",
     ),
     refused: database.prepare(
-      "SELECT seq, message, queued_at_ms, error_code, error_message FROM outbox WHERE state = 'refused' ORDER BY seq LIMIT ?",
+      "SELECT seq, id, sealed_message, queued_at_ms, error_code, sealed_error FROM outbox WHERE state = 'refused' ORDER BY seq LIMIT ?",
     ),
     requeue: database.prepare(
-      `UPDATE outbox SET state = 'queued', error_code = NULL, error_message = NULL WHERE state = 'refused' AND ${named}`,
+      `UPDATE outbox SET state = 'queued', error_code = NULL, sealed_error = NULL WHERE state = 'refused' AND ${named}`,
     ),
     discard: database.prepare(`DELETE FROM outbox WHERE state = 'refused' AND ${named}`),
     counts: database.prepare(
@@ -195,35 +164,33 @@ function prepareAll(database: DatabaseSync) {
   };
 }
 
-function inTransaction(database: DatabaseSync, work: () => void): void {
-  database.exec("BEGIN IMMEDIATE");
-  try {
-    work();
-    database.exec("COMMIT");
-  } catch (error) {
-    if (database.isTransaction) database.exec("ROLLBACK");
-    throw error;
-  }
-}
-
-function requireSame(message: QueuedMessage["message"], row: Row | undefined): void {
-  if (row === undefined || sameJson(toQueued(row).message, JSON.parse(JSON.stringify(message)))) return;
+function requireSame(cipher: OutboxCipher, message: QueuedMessage["message"], row: Row | undefined): void {
+  if (row === undefined) return;
+  const there = toQueued(cipher, row);
+  if ("damage" in there) throw there.damage;
+  if (sameJson(there.message, JSON.parse(JSON.stringify(message)))) return;
   throw new BusError(
     "idempotency_conflict",
     `the outbox holds another message with the id ${message.id}; an id names one message for ever`,
   );
 }
 
-function toQueued({ seq, message }: Row): QueuedMessage {
-  // Written by `add` and by nobody else.
-  return { seq, message: JSON.parse(message) as QueuedMessage["message"] };
+function toQueued(cipher: OutboxCipher, { seq, id, sealed_message }: Row): QueuedMessage | DamagedMessage {
+  const text = cipher.open(id, "message", sealed_message);
+  // What opens was written by `add` and by nobody else.
+  if (text !== undefined) return { seq, message: JSON.parse(text) as QueuedMessage["message"] };
+  const wayOut = "discard it there, and ask its sender for it again";
+  const damage = `message ${id} in the outbox is not as it was sealed, so it cannot be sent; ${wayOut}`;
+  return { seq, id, damage: new BusError("content_damaged", damage) };
 }
 
-function toRefused({ seq, message, queued_at_ms, error_code, error_message }: RefusedRow): RefusedMessage {
+function toRefused(cipher: OutboxCipher, row: RefusedRow): RefusedMessage {
+  const { id, queued_at_ms, error_code: code, sealed_error } = row;
+  const queued = toQueued(cipher, row);
   return {
-    message: toQueued({ seq, message }).message,
+    message: "damage" in queued ? { id } : queued.message,
     queued_at_ms,
-    error: { code: error_code, message: error_message },
+    error: { code, message: cipher.open(id, "refusal", sealed_error) ?? "what the server said was damaged" },
   };
 }
 

@@ -6,12 +6,22 @@ import { type Drain, startDrain } from "./drain-node.ts";
 import { type OutboxCounts, type OutboxFile, openOutboxFile, type RefusedMessage } from "./outbox-file-node.ts";
 import type { Plain } from "./plain.ts";
 import type { Client } from "./remote-bus.ts";
+import { findOutboxKeyFile } from "./settings-node.ts";
 
 export type { OutboxCounts, RefusedMessage } from "./outbox-file-node.ts";
 
 export type OutboxOptions = {
-  /** An SQLite file, made readable by its owner alone; several processes may share it. */
+  /**
+   * An SQLite file, made readable by its owner alone; several processes may share it. What messages say, and what the server
+   * says to them, lies encrypted in it; ids, senders, recipients and times do not.
+   */
   readonly file: string;
+  /**
+   * The file of the key, in another folder; made at the first use, readable by its owner alone. Else
+   * `HIVEPOST_OUTBOX_KEY_FILE`, else `hivepost/outbox.key` in the user's configuration folder. Without it nothing that waits
+   * can be read.
+   */
+  readonly key_file?: string;
   readonly client: Pick<Client, "sendMessage" | "getMessage">;
   /** Messages it holds at most. Default 100,000. */
   readonly limit?: number;
@@ -58,9 +68,18 @@ const look_ms = 10;
 
 const newId = createUuidV7(systemClock.now, (bytes) => crypto.getRandomValues(bytes));
 
-/** @throws BusError `database_damaged`, `database_newer`, `storage_full`, `unavailable`: the file cannot be used. */
-export function openOutbox({ file: path, client, limit = default_limit, retry_max_ms }: OutboxOptions): Outbox {
-  const file = openOutboxFile(path);
+/**
+ * @throws BusError `database_damaged`, `database_newer`, `storage_full`, `unavailable`: the file cannot be used;
+ * `key_unavailable`: the key is missing or is not the one it was sealed with. Then nothing was touched.
+ */
+export function openOutbox({
+  file: path,
+  key_file,
+  client,
+  limit = default_limit,
+  retry_max_ms,
+}: OutboxOptions): Outbox {
+  const file = openOutboxFile(path, findOutboxKeyFile(key_file));
   const drain = startDrain(file, client, retry_max_ms ?? default_retry_max_ms);
   const adder = createAdder({ file, drain, path, limit });
   return {

@@ -35,11 +35,23 @@ export function findServer(
   );
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Where this machine's agents keep their keys: as given, else `HIVEPOST_KEYS_DIR`, else in the user's configuration folder. */
-export function findKeysFolder(
-  given: string | undefined,
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): string {
-  const configuration = environment["XDG_CONFIG_HOME"] || path.join(homedir(), ".config");
-  return given ?? environment["HIVEPOST_KEYS_DIR"] ?? path.join(configuration, "hivepost", "agent-keys");
+export function findKeysFolder(given: string | undefined, environment: Environment = process.env): string {
+  return given ?? environment["HIVEPOST_KEYS_DIR"] ?? path.join(configurationFolder(environment), "agent-keys");
+}
+
+/**
+ * The file of the key that this user's outboxes are sealed with: as given, else `HIVEPOST_OUTBOX_KEY_FILE`, else `outbox.key` in
+ * the user's configuration folder.
+ */
+export function findOutboxKeyFile(given: string | undefined, environment: Environment = process.env): string {
+  return (
+    given ?? (environment["HIVEPOST_OUTBOX_KEY_FILE"] || path.join(configurationFolder(environment), "outbox.key"))
+  );
+}
+
+function configurationFolder(environment: Environment): string {
+  return path.join(environment["XDG_CONFIG_HOME"] || path.join(homedir(), ".config"), "hivepost");
 }

@@ -1,9 +1,10 @@
-import { createSecretKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { type FileHandle, link, mkdir, open, realpath, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RandomBytes } from "../base/uuid.ts";
 import { BusError } from "../contract/errors.ts";
 import { keyBytes } from "./aes-gcm.ts";
+import { parseKeyText } from "./key-text.ts";
 
 /** The key that wraps a hive's data keys. Its bytes do not show in logs or JSON. */
 export type MasterKey = {
@@ -35,13 +36,13 @@ const largestFile_bytes = 1_024;
 export async function openMasterKey(options: MasterKeyOptions): Promise<MasterKey> {
   if (options.key !== undefined) {
     const source = "the key in HIVEPOST_MASTER_KEY";
-    return { key: parseKey(options.key, source), source };
+    return { key: parseKeyText(options.key, source), source };
   }
   const file = path.resolve(options.file);
   await requireOutside(options.data_dir, file);
   const source = `the key file ${file}`;
   const text = (await readKeyFile(file, source)) ?? (await makeMissing(file, source, options));
-  return { key: parseKey(text, source), source };
+  return { key: parseKeyText(text, source), source };
 }
 
 export type UserFolders = {
@@ -65,23 +66,6 @@ export function defaultKeyFile(hive_id: string, { platform, home, environment }:
   };
   return join(configurationFolder(), "hivepost", `${hive_id}.key`);
 }
-
-function parseKey(text: string, source: string): KeyObject {
-  const given = text.trim();
-  const bytes = Buffer.from(given, "base64");
-  const plain = given.replaceAll("-", "+").replaceAll("_", "/").replace(/=+$/, "");
-  if (bytes.toString("base64").replace(/=+$/, "") !== plain) {
-    throw unavailable(`${source} is not base64; ${howToMake}`);
-  }
-  if (bytes.length !== keyBytes) {
-    throw unavailable(`${source} is ${bytes.length} bytes long, and a master key is ${keyBytes}; ${howToMake}`);
-  }
-  const key = createSecretKey(bytes);
-  bytes.fill(0);
-  return key;
-}
-
-const howToMake = `give it ${keyBytes} random bytes in base64, such as openssl rand -base64 ${keyBytes} makes`;
 
 /** The text of the file; undefined where there is none. Whatever others may do with it, they may not afterwards. */
 async function readKeyFile(file: string, source: string): Promise<string | undefined> {

@@ -169,6 +169,16 @@ describe("a log that was tampered with", () => {
     }
   });
 
+  it("is found out though every line is gone and the head was made unreadable", async () => {
+    await using folder = await temporaryFolder();
+    const head = keptHead();
+    await writeLog(folder.path, head, [aNote()]);
+    placeText(folder.path, "");
+    head.text = head.text?.replace('"seal":"', '"seal":"x') ?? "";
+    const { whole, problem } = await verify(folder.path, head);
+    assert.deepEqual([whole, problem], [false, "head_lost"]);
+  });
+
   it("is found out though all of it was written anew with another key", async () => {
     await using folder = await temporaryFolder();
     const { verdict } = await afterTampering(folder.path, [aNote(), aNote()], ({ lines }) =>

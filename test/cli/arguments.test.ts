@@ -112,6 +112,18 @@ describe("the value of a flag", () => {
   });
 });
 
+describe("a refusal", () => {
+  it("shows no character that could move the cursor or command the terminal", () => {
+    const limit: Flag = { name: "limit", takes: "value", help: "" };
+    for (const argv of [["-\u007f"], ["--\u009b2J"], ["--limit", "-\u001b[2J\u009b2J\n"]]) {
+      assert.throws(
+        () => parseArguments(argv, [limit]),
+        (error: Error) => error.name === "UsageError" && !/\p{Cc}/u.test(error.message),
+      );
+    }
+  });
+});
+
 describe("the nearest word", () => {
   it("is the one that was meant", () => {
     const names = ["send", "search", "show", "serve", "claim"];

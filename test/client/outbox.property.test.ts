@@ -46,7 +46,9 @@ async function run(history: readonly Step[], parent: string): Promise<void> {
   const office = createPostOffice();
   const accepted: { id: string; lane: string; refused: boolean }[] = [];
   let folder = await mkdtemp(path.join(parent, "run-"));
-  const open = () => openOutbox({ file: path.join(folder, "outbox.db"), client: office.client, retry_max_ms: 2 });
+  const key_file = path.join(parent, "keys", "outbox.key");
+  const open = () =>
+    openOutbox({ file: path.join(folder, "outbox.db"), key_file, client: office.client, retry_max_ms: 2 });
   let outbox = open();
 
   /** What a power cut would leave: the files as they are in this moment, and nothing that is only in memory. */

@@ -13,11 +13,12 @@ import { startHive, token } from "./hive.ts";
 import { createPostOffice } from "./post-office.ts";
 
 const fileIn = (folder: TemporaryFolder) => path.join(folder.path, "outbox.db");
+const keyIn = (folder: TemporaryFolder) => path.join(folder.path, "keys", "outbox.key");
 const toAda = (content: string) => ({ from_agent: "bob", to_agent: "ada", content });
 const contents = (office: ReturnType<typeof createPostOffice>) => office.arrivals().map((it) => it.content);
 
 function open(folder: TemporaryFolder, client: OutboxOptions["client"], limit = 1_000) {
-  return openOutbox({ file: fileIn(folder), client, limit, retry_max_ms: 5 });
+  return openOutbox({ file: fileIn(folder), key_file: keyIn(folder), client, limit, retry_max_ms: 5 });
 }
 
 describe("an outbox", () => {
@@ -288,6 +289,9 @@ describe("an outbox", () => {
     const database = new DatabaseSync(newer);
     database.exec("PRAGMA user_version = 99");
     database.close();
-    assert.throws(() => openOutbox({ file: newer, client }), failsWith("database_newer", /newer\.db.*update/));
+    assert.throws(
+      () => openOutbox({ file: newer, key_file: keyIn(folder), client }),
+      failsWith("database_newer", /newer\.db.*update/),
+    );
   });
 });

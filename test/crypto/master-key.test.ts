@@ -58,7 +58,7 @@ describe("a master key from the environment", () => {
     }));
 
   for (const [what, text, message] of [
-    ["is empty", "", /HIVEPOST_MASTER_KEY is 0 bytes long, and a master key is 32; .* openssl/],
+    ["is empty", "", /HIVEPOST_MASTER_KEY is 0 bytes long, and a key is 32; .* openssl/],
     ["is too short", secret.subarray(1).toString("base64"), /is 31 bytes long/],
     ["is too long", `${"+".repeat(43)}A`, /is 33 bytes long/],
     ["is hexadecimal", secret.toString("hex"), /is 48 bytes long/],

@@ -26,6 +26,7 @@ export function messageBlocks(message: Message, more: Block["about"] = {}): Bloc
     reply_to: message.reply_to,
     deliver_at: message.deliver_at,
     expires_at: message.expires_at,
+    unreadable: message.unreadable !== undefined || undefined,
     ...more,
   };
   const said: Block = { element: "message", about, text: message.content };

@@ -35,15 +35,18 @@ export type Judgement =
 /**
  * Says whether lines are one unbroken chain up to the head, and if not, what is wrong with the first that is not.
  *
- * @param head Undefined where there is none that can be trusted. A log may be ahead of its head: a crash between the two leaves
+ * @param kept Undefined where none was ever kept, `untrusted` where what is kept has no right seal. A log may be ahead of its head: a crash between the two leaves
  * it so, and its lines vouch for themselves.
  */
-export function judge(lines: readonly JudgedLine[], head: Link | undefined): Judgement {
+export function judge(lines: readonly JudgedLine[], kept: Link | "untrusted" | undefined): Judgement {
+  const head = kept === "untrusted" ? undefined : kept;
   let last = beginning;
   for (const [index, { entry }] of lines.entries()) {
     if (!entry || !follows(entry, last)) return explain(lines, index, { last, head });
     last = entry;
   }
+  // A hive that has written nothing yet.
+  if (lines.length === 0 && kept === undefined) return { whole: true };
   return judgeEnd(lines, last, head);
 }
 
@@ -55,7 +58,6 @@ function judgeEnd(lines: readonly JudgedLine[], last: Link, head: Link | undefin
     explanation,
   });
   if (!head) {
-    if (lines.length === 0) return { whole: true };
     return wrong("head_lost", lines.length, "the database does not say, or not credibly, where the log ends");
   }
   if (head.seq > last.seq) {

@@ -54,7 +54,7 @@ async function verifyOnce(
   const files = await logFiles(folder);
   const log = await readLog(folder, files, key);
   const after = await logFiles(folder);
-  const verdict = verdictOf(log, text === undefined ? undefined : readHead(key, text));
+  const verdict = verdictOf(log, text === undefined ? undefined : (readHead(key, text) ?? "untrusted"));
   return verdict.whole || files.join() === after.join() ? verdict : { moved: verdict };
 }
 
@@ -79,7 +79,7 @@ function toJudged(key: Uint8Array, { file, line, text }: { file: string; line: n
   return { file, line, entry: entry && { seq: entry.seq, mac: entry.mac, prev: entry.prev, at: entry.at } };
 }
 
-function verdictOf({ lines, unfinished_bytes }: Log, head: ReturnType<typeof readHead>): AuditVerdict {
+function verdictOf({ lines, unfinished_bytes }: Log, head: Parameters<typeof judge>[1]): AuditVerdict {
   const judgement = judge(lines, head);
   const good = judgement.whole ? lines.length : Math.min(judgement.index, lines.length);
   const facts = defined({ entries: good, from: lines[0]?.entry?.at, to: lines[good - 1]?.entry?.at });
