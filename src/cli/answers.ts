@@ -1,4 +1,5 @@
 import { describeDuration } from "../base/time.ts";
+import type { Reading } from "../client/sealed/opening.ts";
 import type { Agent } from "../contract/agents.ts";
 import type { AuditEntry } from "../contract/audit.ts";
 import type { Conversation } from "../contract/conversations.ts";
@@ -61,6 +62,7 @@ const printers: Printers = {
       ? `no agents yet; register one with: ${programName} register NAME\n`
       : agentTable(agents, columns),
   getAgent: agentBlock,
+  getAgentKeys: ({ agent_id, keys, fingerprint }) => `${agent_id}  ${fingerprint}  made ${keys.created_at}\n`,
   removeAgent: ({ dead }) => `removed; ${counted(dead, "waiting message")} became dead letters\n`,
   heartbeat: agentBlock,
   createToken: ({ token, ...info }) =>
@@ -106,13 +108,20 @@ function kindOf(message: Message): string {
 }
 
 /** A message as it is read: one line about it, then its text. */
-export function messageBlock(message: Message): string {
+export function messageBlock(message: Message & Reading): string {
   const head = `${message.timestamp}  ${message.from_agent} → ${visibleLine(message.to_agent)}`;
   const mark = message.acknowledged ? "acknowledged" : "not acknowledged";
   const facts = [message.priority, message.message_type, mark].join(", ");
   const extra =
     Object.keys(message.metadata).length > 0 ? `\n  metadata ${visibleLine(JSON.stringify(message.metadata))}` : "";
-  return `${head}  (${facts})\n  id ${message.id}${extra}\n${indented(visible(message.content.trimEnd()), "  │ ")}\n`;
+  return `${head}  (${facts})\n  id ${message.id}${extra}${sealLine(message)}\n${indented(visible(message.content.trimEnd()), "  │ ")}\n`;
+}
+
+/** Whether it came sealed, and what is known of the seal. */
+function sealLine({ sealed, verified, unopened }: Message & Reading): string {
+  if (verified) return `\n  sealed at ${verified.sealed_at} by ${verified.fingerprint}, opened here`;
+  if (unopened) return `\n  sealed, not opened: ${visibleLine(unopened.reason)}`;
+  return sealed ? "\n  sealed" : "";
 }
 
 function deliveryBlock(delivery: Delivery): string {

@@ -8,6 +8,7 @@ import { leaseContract } from "./leases.contract.ts";
 import type { OpenStore } from "./opened.ts";
 import { publishContract } from "./publish.contract.ts";
 import { retentionContract } from "./retention.contract.ts";
+import { sealedContract } from "./sealed.contract.ts";
 import { sweepContract } from "./sweep.contract.ts";
 import { tokenContract } from "./tokens.contract.ts";
 
@@ -28,6 +29,7 @@ export function storeContract(name: string, open: OpenStore): void {
     importContract(open);
     retentionContract(open);
     fleetContract(open);
+    sealedContract(open);
     tokenContract(open);
   });
 }

@@ -12,10 +12,10 @@ import type { MessageRow } from "./rows.ts";
  * in the form that `packing.ts` gives them.
  */
 
-/** A publication whose metadata is text already: JSON is made on the main thread, never within a transaction. */
-export type WirePublication = Omit<Publication, "metadata" | OptionalField> & {
+/** A publication whose metadata and seal are text already: JSON is made on the main thread, never within a transaction. */
+export type WirePublication = Omit<Publication, "metadata" | "sealed" | OptionalField> & {
   readonly [Name in OptionalField]?: Publication[Name] | undefined;
-} & { readonly metadata: string };
+} & { readonly metadata: string; readonly sealed?: string | undefined };
 type OptionalField =
   | "fresh_id"
   | "to"
@@ -86,6 +86,7 @@ export type WriterOperations = {
       readonly now_ms: number;
       readonly id: ConversationId;
       readonly participants: readonly AgentId[];
+      readonly sealed?: true | undefined;
       readonly actor: string;
     };
     result: Conversation;
@@ -105,6 +106,8 @@ export type WriterOperations = {
       readonly registered_at: string;
       readonly registration: AgentRegistration;
       readonly actor: string;
+      /** Where its keys are others than before: what the event says. */
+      readonly keys_change?: { readonly reason?: string };
     };
     result: undefined;
   };

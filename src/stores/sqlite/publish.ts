@@ -6,7 +6,7 @@ import { rankOf } from "../../core/messaging/order.ts";
 import type { StoreContext } from "./context.ts";
 import type { OpenDelivery } from "./open-delivery.ts";
 import type { FirstStanding, WrittenPublication } from "./protocol.ts";
-import { toMessage } from "./rows.ts";
+import { sealedSize, toMessage } from "./rows.ts";
 
 /**
  * Hands publications to the writer, which decides about each in its transaction (so depth, duplicates and conversations
@@ -36,12 +36,13 @@ export async function publish(
 }
 
 /** JSON is made here, on the main thread, and not in a transaction. */
-export function toWire<P extends Publication>(publication: P): Omit<P, "metadata"> & { readonly metadata: string } {
-  return { ...publication, metadata: JSON.stringify(publication.metadata) };
+export function toWire<P extends Publication>({ sealed, ...publication }: P) {
+  const metadata = JSON.stringify(publication.metadata);
+  return { ...publication, metadata, sealed: sealed && JSON.stringify(sealed) };
 }
 
-export function sizeOf({ content, recipients }: Publication): number {
-  return content.length + 512 + recipients.length * 256;
+export function sizeOf({ content, sealed, recipients }: Publication): number {
+  return content.length + (sealed ? sealedSize(sealed) : 0) + 512 + recipients.length * 256;
 }
 
 function settle(
@@ -78,11 +79,11 @@ function messageOf(publication: Publication, conversation_id: ConversationId, no
     when: publication.when,
     offline: publication.offline,
   };
-  const { to, reply_to, deliver_at_ms, expires_at_ms } = publication;
-  if ((to ?? reply_to ?? deliver_at_ms ?? expires_at_ms) === undefined) return message;
+  const { to, reply_to, deliver_at_ms, expires_at_ms, sealed } = publication;
+  if ((to ?? reply_to ?? deliver_at_ms ?? expires_at_ms ?? sealed) === undefined) return message;
   const deliver_at = deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms);
   const expires_at = expires_at_ms === undefined ? undefined : toTimestamp(expires_at_ms);
-  return { ...message, ...defined({ to, reply_to, deliver_at, expires_at }) };
+  return { ...message, ...defined({ to, reply_to, deliver_at, expires_at, sealed }) };
 }
 
 function newDelivery(

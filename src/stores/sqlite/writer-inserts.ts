@@ -22,7 +22,7 @@ export type Inserts = {
 };
 
 export function createInserts(db: DatabaseSync): Inserts {
-  const message = prepare(db, `INSERT INTO messages VALUES (${Array(20).fill("?").join(", ")})`);
+  const message = prepare(db, `INSERT INTO messages VALUES (${Array(21).fill("?").join(", ")})`);
   const fresh = prepare(
     db,
     `INSERT INTO deliveries (message_position, recipient, agent_id, state, expires_ms) VALUES (?, ?, ?, ?, ?)`,
@@ -81,6 +81,7 @@ function messageValues(it: WirePublication, place: Place): (string | number | nu
     place.reply_depth,
     place.readable_ms,
     it.idempotency_key ?? null,
+    it.sealed ?? null,
     it.metadata,
     it.content,
   ];
