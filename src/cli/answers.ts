@@ -143,7 +143,8 @@ function statusLine(status: DeliveryStatus): string {
 
 function conversationLine(conversation: Conversation): string {
   const who = conversation.participants.join(", ");
-  return `${conversation.id}  ${conversation.status}  last activity ${conversation.last_activity}  ${who}\n`;
+  const status = conversation.sealed ? `${conversation.status}, sealed` : conversation.status;
+  return `${conversation.id}  ${status}  last activity ${conversation.last_activity}  ${who}\n`;
 }
 
 function inboxTable(inbox: Output<"getInbox">, columns: number): string {

@@ -1,39 +1,18 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
+import { connect } from "../../src/client/client.ts";
 import { openOutbox } from "../../src/client/outbox.ts";
+import { createConversationKeys } from "../../src/client/sealed/conversation-keys.ts";
 import type { Reading } from "../../src/client/sealed/opening.ts";
-import type { RefusedDelivery, SealedClient } from "../../src/client/sealed/sealed-client.ts";
-import type { Message } from "../../src/contract/messages.ts";
-import { removeSum } from "../../src/stores/sqlite/damage.ts";
+import { type RefusedDelivery, type SealedClient, sealedClient } from "../../src/client/sealed/sealed-client.ts";
+import { sealMessage } from "../../src/client/sealed/sealing.ts";
+import type { AgentId, Message } from "../../src/contract/messages.ts";
 import { failsWith } from "../client/fails-with.ts";
 import { eventually } from "../support/eventually.ts";
 import { messageId } from "../support/fixtures.ts";
-import { openSealedHive } from "./scene.ts";
-
-/** Stands in every message that nobody but its readers may see. */
-const secret = "xyzzy-the-vault-opens-at-nine";
-
-async function claimOne(client: SealedClient, agent_id: string) {
-  const { deliveries, refused } = await client.claimMessages({ agent_id, limit: 10, wait_ms: 5_000 });
-  assert.deepEqual(refused, []);
-  assert.equal(deliveries.length, 1);
-  const [delivery] = deliveries;
-  assert.ok(delivery);
-  await client.acknowledgeMessage({ message_id: delivery.message.id, lease_id: delivery.lease_id });
-  return delivery.message;
-}
-
-async function refusedOne(client: SealedClient, agent_id: string) {
-  const { deliveries, refused } = await client.claimMessages({ agent_id, limit: 10, wait_ms: 5_000 });
-  assert.deepEqual(deliveries, []);
-  assert.equal(refused.length, 1);
-  const [one] = refused;
-  assert.ok(one);
-  return one;
-}
+import { claimOne, openSealedHive, refusedOne, secret } from "./scene.ts";
 
 const shown = (message: Message & Reading) => [message.content, message.metadata, message.verified?.fingerprint];
 
@@ -145,6 +124,22 @@ describe("two agents", () => {
     assert.equal((await claimOne(bob, "bob")).content, secret);
   });
 
+  it("seal for whom they know without a server, so that an outbox can be filled", async () => {
+    await using hive = await openSealedHive();
+    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
+    await ada.sendMessage({ to_agent: "bob", content: "first" });
+    await claimOne(bob, "bob");
+    const away = connect("http://127.0.0.1:9", { token: "none", connect_timeout_ms: 0 });
+    const keys = hive.keysOf("ada");
+    const offline = { agent_id: "ada" as AgentId, keys, bus: away, now: Date.now };
+    const sealing = (to_agent: string) =>
+      sealMessage(offline, createConversationKeys(offline), { to_agent, content: secret });
+    await ada.sendMessage(await sealing("bob"));
+    assert.equal((await claimOne(bob, "bob")).content, secret);
+    await assert.rejects(sealing("cleo"), failsWith("unreachable", /./));
+    await away[Symbol.asyncDispose]();
+  });
+
   it("get plain messages as they are, and know that they were not sealed", async () => {
     await using hive = await openSealedHive();
     const bob = await hive.agent("bob");
@@ -191,6 +186,27 @@ describe("a group", () => {
     assert.equal(theirs.deliveries.length, 2);
     await ada.sendMessage({ to: { broadcast: true }, content: "all" });
     assert.equal((await claimOne(dan, "dan")).content, "all");
+  });
+
+  it("is sealed for once more when somebody joins just then", async () => {
+    await using hive = await openSealedHive();
+    const [bob, cleo, bare] = [await hive.agent("bob"), await hive.agent("cleo"), await hive.bare("ada")];
+    await bob.registerAgent({ agent_id: "bob", groups: ["crew"] });
+    let looked = 0;
+    const listAgents: typeof bare.listAgents = async (input) => {
+      const listed = await bare.listAgents(input);
+      if (looked++ === 0) await cleo.registerAgent({ agent_id: "cleo", groups: ["crew"] });
+      return listed;
+    };
+    const ada = await sealedClient({ ...bare, listAgents }, { agent_id: "ada", keys: hive.keysOf("ada") });
+    await ada.sendMessage({ to: { group: "crew" }, content: secret });
+    for (const [name, client] of [
+      ["bob", bob],
+      ["cleo", cleo],
+    ] as const) {
+      assert.equal((await claimOne(client, name)).content, secret);
+    }
+    assert.equal(looked, 2);
   });
 
   it("gets nothing while a member has no keys", async () => {
@@ -287,95 +303,6 @@ describe("keys that change", () => {
     const eve = await hive.bare("eve");
     const { keys } = await hive.operator.getAgentKeys({ agent_id: "bob" });
     await assert.rejects(eve.registerAgent({ agent_id: "bob", keys }), failsWith("forbidden", /./));
-  });
-});
-
-describe("an operator who tampers with the database", () => {
-  const inDatabase = (dataDir: string, work: (db: DatabaseSync) => void) => {
-    const file = path.join(dataDir, "hivepost.db");
-    const db = new DatabaseSync(file);
-    work(db);
-    db.close();
-    // Who knows how to change a file knows that it has a sum, too.
-    removeSum(file);
-  };
-  /** What ada has sent to bob, with something in the files changed before bob sees it. */
-  const tampered = async (change: (db: DatabaseSync) => void) => {
-    const hive = await openSealedHive();
-    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
-    for (const content of ["first", "second"]) await ada.sendMessage({ to_agent: "bob", content });
-    await hive.tamper((dataDir) => inDatabase(dataDir, change));
-    const claimed = await bob.claimMessages({ agent_id: "bob", limit: 10, wait_ms: 5_000 });
-    const outcome = [claimed.deliveries.map((it) => it.message.content), claimed.refused.map((it) => it.code)];
-    await hive[Symbol.asyncDispose]();
-    return outcome;
-  };
-
-  it("cannot move a seal to another message", async () => {
-    const moved = await tampered((db) =>
-      db.exec("UPDATE messages SET sealed = (SELECT sealed FROM messages ORDER BY position LIMIT 1)"),
-    );
-    assert.deepEqual(moved, [["first"], ["sealed_invalid"]]);
-  });
-
-  it("cannot say that another has sent it, nor that it is of another conversation's", async () => {
-    assert.deepEqual(await tampered((db) => db.exec("UPDATE messages SET from_agent = 'bob'")), [
-      [],
-      ["sealed_invalid", "sealed_invalid"],
-    ]);
-  });
-
-  it("cannot change a bit of it, nor leave a reader out", async () => {
-    const changed = await tampered((db) =>
-      db.exec(`UPDATE messages SET sealed = json_set(sealed, '$.tag', 'AAAAAAAAAAAAAAAAAAAAAA') WHERE position =
-        (SELECT MIN(position) FROM messages); UPDATE messages SET sealed = json_remove(sealed, '$.recipients[0]')
-        WHERE position = (SELECT MAX(position) FROM messages)`),
-    );
-    assert.deepEqual(changed, [[], ["sealed_invalid", "sealed_invalid"]]);
-  });
-
-  it("cannot play back what was handled under a new id", async () => {
-    await using hive = await openSealedHive();
-    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
-    const sent = await ada.sendMessage({ to_agent: "bob", content: "pay once" });
-    await claimOne(bob, "bob");
-    const { sealed } = await hive.operator.getMessage({ message_id: sent.id });
-    assert.ok(sealed);
-    await hive.operator.sendMessage({ id: messageId(), from_agent: "ada", to_agent: "bob", sealed });
-    assert.equal((await refusedOne(bob, "bob")).code, "sealed_invalid");
-  });
-
-  it("cannot play back what is older than is remembered", async () => {
-    await using hive = await openSealedHive();
-    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob", { retention_ms: 1 })];
-    await ada.sendMessage({ to_agent: "bob", content: "long ago" });
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    assert.equal((await refusedOne(bob, "bob")).code, "sealed_replayed");
-  });
-
-  it("is not believed where it says that another agent has a name", async () => {
-    await using hive = await openSealedHive();
-    const [ada, eve] = [await hive.agent("ada"), await hive.agent("eve")];
-    await eve.registerAgent({ agent_id: "eve", aliases: ["bob"] });
-    await assert.rejects(ada.sendMessage({ to_agent: "bob", content: secret }), failsWith("invalid_input", /eve/));
-  });
-});
-
-describe("a worker that cannot open a message", () => {
-  it("rejects it with the reason, and the sender gets to know", async () => {
-    await using hive = await openSealedHive();
-    const refusals: RefusedDelivery[] = [];
-    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob", { onRefused: (it) => refusals.push(it) })];
-    const bare = await hive.bare("ada");
-    const { sealed, ...fields } = await ada.seal({ to_agent: "bob", content: "x" });
-    assert.ok("recipients" in sealed);
-    await bare.sendMessage({ ...fields, sealed: { ...sealed, tag: "A".repeat(22) } });
-    const handled: unknown[] = [];
-    await using _ = await bob.worker("bob", (message) => handled.push(message));
-    await eventually("it is given up", () => refusals.length === 3);
-    assert.deepEqual(handled, []);
-    const notice = await claimOne(ada, "ada");
-    assert.match(notice.content, /sealed_invalid/);
   });
 });
 

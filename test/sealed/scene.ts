@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import path from "node:path";
 import { type Client, connect } from "../../src/client/client.ts";
 import { openKeyStore } from "../../src/client/key-store-node.ts";
@@ -62,4 +63,28 @@ export async function openSealedHive(): Promise<SealedHive> {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Stands in every message that nobody but its readers may see. */
+export const secret = "xyzzy-the-vault-opens-at-nine";
+
+/** The one message that must be there, opened and acknowledged. */
+export async function claimOne(client: SealedClient, agent_id: string) {
+  const { deliveries, refused } = await client.claimMessages({ agent_id, limit: 10, wait_ms: 5_000 });
+  assert.deepEqual(refused, []);
+  assert.equal(deliveries.length, 1);
+  const [delivery] = deliveries;
+  assert.ok(delivery);
+  await client.acknowledgeMessage({ message_id: delivery.message.id, lease_id: delivery.lease_id });
+  return delivery.message;
+}
+
+/** The one delivery that must be there, and must be given back. */
+export async function refusedOne(client: SealedClient, agent_id: string) {
+  const { deliveries, refused } = await client.claimMessages({ agent_id, limit: 10, wait_ms: 5_000 });
+  assert.deepEqual(deliveries, []);
+  assert.equal(refused.length, 1);
+  const [one] = refused;
+  assert.ok(one);
+  return one;
 }
