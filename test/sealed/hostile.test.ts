@@ -131,5 +131,10 @@ describe("a worker that cannot open a message", () => {
     assert.deepEqual(handled, []);
     const notice = await claimOne(ada, "ada");
     assert.match(notice.content, /sealed_invalid/);
+    const { dead_letters } = await bob.listDeadLetters({ agent_id: "bob" });
+    assert.deepEqual(
+      dead_letters.map((it) => [it.message.content, it.message.unopened?.code]),
+      [["", "sealed_invalid"]],
+    );
   });
 });

@@ -2,7 +2,15 @@ import { systemClock } from "../../base/clock.ts";
 import { sameJson } from "../../base/json.ts";
 import { BusError, type ErrorCode } from "../../contract/errors.ts";
 import { limits } from "../../contract/limits.ts";
-import type { AgentId, Delivery, Message, MessageId, NewMessage, TracedMessage } from "../../contract/messages.ts";
+import type {
+  AgentId,
+  DeadLetter,
+  Delivery,
+  Message,
+  MessageId,
+  NewMessage,
+  TracedMessage,
+} from "../../contract/messages.ts";
 import type { Input, Output } from "../../contract/operations.ts";
 import { createReplayGuard, type ReplayGuard } from "../../crypto/sealed/replay-guard.ts";
 import { newMessageId } from "../new-id.ts";
@@ -35,6 +43,7 @@ export type RefusedDelivery = {
   readonly reason: string;
 };
 
+type OpenedDeadLetter = DeadLetter & { readonly message: Message & Reading };
 type OpenedDelivery = Delivery & { readonly message: Message & Reading };
 
 /**
@@ -42,7 +51,10 @@ type OpenedDelivery = Delivery & { readonly message: Message & Reading };
  * with `verified`; what does not hold is rejected, with the reason in the ledger. What others send unsealed comes as it is,
  * without `verified`.
  */
-export type SealedClient = Omit<Client, "claimMessages" | "subscribe" | "getMessage" | "searchMessages"> & {
+export type SealedClient = Omit<
+  Client,
+  "claimMessages" | "subscribe" | "getMessage" | "searchMessages" | "listDeadLetters"
+> & {
   /** Of the agent's own keys: what its owner reads out to others. */
   fingerprint(): Promise<string>;
   /** A message sealed now, to be sent later: by an outbox, say. */
@@ -60,6 +72,10 @@ export type SealedClient = Omit<Client, "claimMessages" | "subscribe" | "getMess
     input: Plain<Input<"searchMessages">>,
     options?: CallOptions,
   ): Promise<Omit<Output<"searchMessages">, "messages"> & { readonly messages: readonly (Message & Reading)[] }>;
+  listDeadLetters(
+    input: Plain<Input<"listDeadLetters">>,
+    options?: CallOptions,
+  ): Promise<Omit<Output<"listDeadLetters">, "dead_letters"> & { readonly dead_letters: readonly OpenedDeadLetter[] }>;
 };
 
 const default_retention_ms = 30 * 86_400_000;
@@ -96,6 +112,14 @@ export async function sealedClient(client: Client, options: SealedClientOptions)
     claimMessages: (input, call) => claim(sealing, input, call),
     subscribe: (input, handler) => subscribeOpened(sealing, input, handler),
     worker: (agent_id, handler, worker) => client.worker(agent_id, openedFirst(sealing, handler), worker),
+    async listDeadLetters(input, call) {
+      const found = await client.listDeadLetters(input, call);
+      const opened = found.dead_letters.map(async (it) => ({
+        ...it,
+        message: await openIfPossible(agent, ring, it.message),
+      }));
+      return { ...found, dead_letters: await Promise.all(opened) };
+    },
     getMessage: async (input, call) => openIfPossible(agent, ring, await client.getMessage(input, call)),
     async searchMessages(input, call) {
       const found = await client.searchMessages(input, call);
