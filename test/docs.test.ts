@@ -195,13 +195,15 @@ function leadsSomewhere(document: MarkdownDocument, link: string): boolean {
 function commandLines(): { file: string; command: string; flags: string[] }[] {
   return documents.flatMap(({ file, spans, blocks }) =>
     [...spans, ...blocks.filter((it) => it.language !== "text").flatMap((it) => it.text.split("\n"))].flatMap((line) =>
-      [...line.matchAll(/(?:^|[|;&(] *|npx )hivepost (token [a-z]+|audit verify|[a-z-]+)([^|;&#]*)/g)].map(
-        ([, command = "", rest = ""]) => ({
-          file,
-          command,
-          flags: [...rest.matchAll(/(?<=\s)--[a-z-]+/g)].map(([flag]) => flag),
-        }),
-      ),
+      [
+        ...line.matchAll(
+          /(?:^|[|;&(] *|npx )hivepost (token [a-z]+|agent-keys [a-z]+|audit verify|[a-z-]+)([^|;&#]*)/g,
+        ),
+      ].map(([, command = "", rest = ""]) => ({
+        file,
+        command,
+        flags: [...rest.matchAll(/(?<=\s)--[a-z-]+/g)].map(([flag]) => flag),
+      })),
     ),
   );
 }

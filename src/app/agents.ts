@@ -2,22 +2,32 @@ import { toTimestamp } from "../base/time.ts";
 import type { Agent, AgentRegistration } from "../contract/agents.ts";
 import { BusError } from "../contract/errors.ts";
 import type { AgentId } from "../contract/messages.ts";
+import type { PublicKeys } from "../contract/public-keys.ts";
 import { healthOf } from "../core/fleet/health.ts";
+import { areGenuine, fingerprint } from "../crypto/sealed/keys.ts";
+import { noteDone } from "./audited.ts";
 import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
 import { sendDeathNotices } from "./notices.ts";
 import { endLeasesOf, type Office } from "./office.ts";
 import type { KnownAgent } from "./ports.ts";
 
-type AgentOperations = Pick<Mailroom, "registerAgent" | "listAgents" | "getAgent" | "removeAgent" | "heartbeat">;
+type AgentOperations = Pick<
+  Mailroom,
+  "registerAgent" | "listAgents" | "getAgent" | "getAgentKeys" | "removeAgent" | "heartbeat"
+>;
 
 export function agentOperations(office: Office): AgentOperations {
   const { fleet, deliveries } = office.store;
   return {
     async registerAgent(registration, call) {
       requireFreeNames(office, registration, call);
-      const outcome = await fleet.putAgent(registration, actorOf(call));
-      if (outcome.outcome === "registered") return presentAgent(office, outcome.agent);
+      const publishing = registration.keys && (await preparePublishing(office, registration.keys));
+      const outcome = await fleet.putAgent(registration, actorOf(call), publishing?.reason);
+      if (outcome.outcome === "registered") {
+        if (outcome.keys_changed) await publishing?.note(outcome.agent.agent_id, call);
+        return presentAgent(office, outcome.agent);
+      }
       throw new BusError(
         "alias_taken",
         `the name ${outcome.alias} already means the agent ${outcome.by}; choose another, or remove it there first`,
@@ -31,6 +41,15 @@ export function agentOperations(office: Office): AgentOperations {
 
     async getAgent({ agent_id }) {
       return presentAgent(office, await requireAgent(office, agent_id));
+    },
+
+    async getAgentKeys({ agent_id: name }) {
+      const { agent_id, keys } = await requireAgent(office, name);
+      if (keys) return { agent_id, keys, fingerprint: await fingerprint(keys) };
+      throw new BusError(
+        "key_unknown",
+        `${agent_id} has published no keys, so nothing can be sealed for it; it publishes some with: hivepost agent-keys create ${agent_id}`,
+      );
     },
 
     async removeAgent({ agent_id }, call) {
@@ -57,6 +76,23 @@ function requireFreeNames({ access }: Office, { aliases = [] }: AgentRegistratio
   const taken = only === undefined ? undefined : aliases.find((it) => it !== only && access.isHeld(it));
   if (taken === undefined) return;
   throw new BusError("alias_taken", `the name ${taken} already means the agent ${taken}; choose another`);
+}
+
+/** Keys never change in silence: an event says so to all who follow, and the audit log to those who ask later. */
+async function preparePublishing({ audit, log }: Office, keys: PublicKeys) {
+  if (!(await areGenuine(keys))) {
+    throw new BusError("invalid_input", "keys: a `kid` is not the thumbprint (RFC 7638) of its key");
+  }
+  await audit.requireWritable();
+  const shown = await fingerprint(keys);
+  return {
+    reason: `its fingerprint is ${shown}`,
+    note: (agent_id: AgentId, { caller: { actor, key_id } }: Call) =>
+      noteDone(
+        { event: "agent_keys_changed", actor, key_id, detail: { agent_id, fingerprint: shown } },
+        { audit, log },
+      ),
+  };
 }
 
 export function actorOf({ caller }: Call): string {

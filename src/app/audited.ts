@@ -71,7 +71,7 @@ async function notingRefusal<Result>(
 }
 
 /** It is done, whatever becomes of the note: one that cannot be written now is written as soon as it can. */
-async function noteDone(audited: Audited, { audit, log }: Around): Promise<void> {
+export async function noteDone(audited: Audited, { audit, log }: Around): Promise<void> {
   await audit.note(audited).catch(async (error: unknown) => {
     log.error({ err: error, event: audited.event, actor: audited.actor }, "done, and not yet in the audit log");
     await audit.count(audited);

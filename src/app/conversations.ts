@@ -18,7 +18,7 @@ type Place = { readonly last_activity: string; readonly id: ConversationId };
 export function conversationOperations(office: Office): ConversationOperations {
   const { conversations } = office.store;
   return {
-    async createConversation({ participants }, call) {
+    async createConversation({ participants, sealed }, call) {
       const ids = await Promise.all(participants.map((name) => canonical(office, name)));
       const only = actsAs(call);
       if (only && !ids.includes(only)) {
@@ -27,6 +27,7 @@ export function conversationOperations(office: Office): ConversationOperations {
       return conversations.open({
         id: office.newId() as ConversationId,
         participants: [...new Set(ids)].sort(),
+        sealed,
         actor: actorOf(call),
       });
     },

@@ -13,7 +13,7 @@ import { placeOf } from "./cursors.ts";
 import { messageNotFound } from "./deliveries.ts";
 import { readsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
-import { checkText, readTime } from "./messages.ts";
+import { checkText, readTime, sealedOnly } from "./messages.ts";
 import type { Office } from "./office.ts";
 import type { Import, Search } from "./ports.ts";
 
@@ -42,6 +42,7 @@ export function historyOperations(office: Office): HistoryOperations {
 
     async importMessages({ messages }, call) {
       for (const message of messages) checkText(message);
+      await requireOpenConversations(office, messages);
       const imports = messages.map((it): Import => toImport(office, it, call));
       const added = (await history.import(imports)).filter((it) => it).length;
       return { imported: added, already_present: messages.length - added };
@@ -177,6 +178,13 @@ export async function requireConversation({ store }: Office, id: ConversationId,
   const conversation = await store.conversations.conversation(id);
   if (conversation && (only === undefined || conversation.participants.includes(only))) return conversation;
   throw new BusError("conversation_not_found", `there is no conversation ${id}; GET /conversations lists them`);
+}
+
+/** What others have delivered was not sealed, so it goes to no conversation that takes sealed messages only. */
+async function requireOpenConversations({ store }: Office, messages: Input<"importMessages">["messages"]) {
+  for (const id of new Set(messages.map((it) => it.conversation_id))) {
+    if (id && (await store.conversations.conversation(id))?.sealed) throw sealedOnly(id);
+  }
 }
 
 function toImport(office: Office, message: Input<"importMessages">["messages"][number], call: Call): Import {

@@ -3,7 +3,7 @@ import { invariant } from "../base/invariant.ts";
 import { parseTimestamp } from "../base/time.ts";
 import { BusError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
-import type { AgentId, ConversationId, Message, MessageId, Metadata, NewMessage } from "../contract/messages.ts";
+import type { AgentId, ConversationId, Message, MessageId, NewMessage } from "../contract/messages.ts";
 import type { Output } from "../contract/operations.ts";
 import { provenanceOfSent } from "../core/access/provenance.ts";
 import { participantsOf } from "../core/messaging/addresses.ts";
@@ -15,6 +15,7 @@ import { sendRerouteNotice } from "./notices.ts";
 import type { Office } from "./office.ts";
 import type { Publication, PublishOutcome, PublishRefusal } from "./ports.ts";
 import { findRecipients } from "./recipients.ts";
+import { requireReaders, requireSealable } from "./sealing.ts";
 
 /** Who a caller without an agent of its own writes as, where it names nobody. */
 const operator = "operator" as AgentId;
@@ -52,6 +53,7 @@ type SentBefore = { readonly sent_before: Message };
 
 /** Everything about a message that can be decided before the store sees it. */
 async function prepare(office: Office, input: NewMessage, call: Call): Promise<Publication | SentBefore> {
+  requireSealable(input);
   checkText(input);
   const payload = payloadOf(input, await findSender(office, input.from_agent, call));
   try {
@@ -69,23 +71,24 @@ function payloadOf(input: NewMessage, from_agent: AgentId): Payload {
   const payload = {
     from_agent,
     to_agent: input.to_agent ?? "",
-    content: input.content,
+    content: input.content ?? "",
     priority: input.priority ?? "normal",
     message_type: input.message_type ?? "task",
     metadata: input.metadata ?? {},
     when: input.when ?? "turn",
     offline: input.offline ?? "hold",
   } as const;
-  const { to, reply_to, conversation_id, deliver_at, expires_at } = input;
-  if ((to ?? reply_to ?? conversation_id ?? deliver_at ?? expires_at) === undefined) return payload;
+  const { to, reply_to, conversation_id, deliver_at, expires_at, sealed } = input;
+  if ((to ?? reply_to ?? conversation_id ?? deliver_at ?? expires_at ?? sealed) === undefined) return payload;
   const deliver_at_ms = readTime("deliver_at", deliver_at);
   const expires_at_ms = readTime("expires_at", expires_at);
-  return { ...payload, ...defined({ to, reply_to, conversation_id, deliver_at_ms, expires_at_ms }) };
+  return { ...payload, ...defined({ to, reply_to, conversation_id, deliver_at_ms, expires_at_ms, sealed }) };
 }
 
 async function toPublication(office: Office, input: NewMessage, payload: Payload, call: Call): Promise<Publication> {
   requireFuture(payload, office.clock.now());
   const { recipients, ...address } = await findRecipients(office, input, payload.from_agent, payload.offline);
+  if (input.sealed) await requireReaders(office, input.sealed, { ...input, recipients });
   return {
     ...payload,
     ...address,
@@ -132,8 +135,8 @@ export function readTime(field: string, text: string | undefined): number | unde
 }
 
 /** What a JSON schema cannot say: text that no UTF-8 can carry would come out changed. */
-export function checkText({ content, metadata }: { content: string; metadata?: Metadata | undefined }): void {
-  if (!content.isWellFormed()) {
+export function checkText({ content, metadata }: Pick<NewMessage, "content" | "metadata">): void {
+  if (content?.isWellFormed() === false) {
     throw new BusError("invalid_input", "content holds half a surrogate pair, which is no character; send whole ones");
   }
   if (metadata && depthExceeds(metadata, limits.metadata_depth)) {
@@ -181,6 +184,8 @@ function toRefusal(sent: Publication, outcome: PublishRefusal): BusError {
         "conversation_closed",
         `the conversation ${outcome.conversation_id} is closed; reopen it with PATCH /conversations/${outcome.conversation_id} {"status": "active"}`,
       );
+    case "sealed_only":
+      return sealedOnly(outcome.conversation_id);
     case "reply_to_not_found":
       return new BusError("message_not_found", `reply_to: there is no message ${outcome.message_id}`);
     case "reply_to_elsewhere":
@@ -194,6 +199,13 @@ function toRefusal(sent: Publication, outcome: PublishRefusal): BusError {
         `the id ${sent.id} is older than what is kept (since ${new Date(outcome.kept_since_ms).toISOString()}), so nobody can say whether it was sent; look for its effect, then send with a new id`,
       );
   }
+}
+
+export function sealedOnly(conversation_id: ConversationId): BusError {
+  return new BusError(
+    "sealed_only",
+    `the conversation ${conversation_id} takes sealed messages only; seal this one, or leave conversation_id and reply_to out`,
+  );
 }
 
 function asBusError(error: unknown): BusError {

@@ -21,6 +21,7 @@ import type {
   TracedMessage,
 } from "../contract/messages.ts";
 import type { Provenance } from "../contract/provenance.ts";
+import type { Sealed } from "../contract/sealed.ts";
 import type { TokenInfo } from "../contract/tokens.ts";
 import type { InboxCounts } from "../core/messaging/inbox.ts";
 import type { CipherKeys, KeyRecords } from "../crypto/key-ring.ts";
@@ -48,7 +49,9 @@ export type Publication = {
   readonly recipients: readonly AgentId[];
   /** Everyone the conversation is between: sender and recipients, sorted, none twice. */
   readonly participants: readonly AgentId[];
+  /** Empty where it is sealed; so is its metadata. */
   readonly content: string;
+  readonly sealed?: Sealed;
   readonly priority: Priority;
   readonly message_type: MessageType;
   readonly metadata: Metadata;
@@ -85,6 +88,8 @@ export type PublishRefusal =
   | { readonly outcome: "conversation_not_found"; readonly conversation_id: ConversationId }
   | { readonly outcome: "conversation_closed"; readonly conversation_id: ConversationId }
   | { readonly outcome: "reply_to_not_found"; readonly message_id: MessageId }
+  /** The conversation takes sealed messages only, and this is none. The bus's own notices never go there. */
+  | { readonly outcome: "sealed_only"; readonly conversation_id: ConversationId }
   /** `reply_to` belongs to another conversation than `conversation_id`. */
   | { readonly outcome: "reply_to_elsewhere"; readonly conversation_id: ConversationId }
   /** The id is older than what is kept, so nobody can say whether it was used. */
@@ -226,7 +231,12 @@ export type HistoryStore = {
 };
 
 export type ConversationStore = {
-  open(conversation: { id: ConversationId; participants: readonly AgentId[]; actor: string }): Promise<Conversation>;
+  open(conversation: {
+    id: ConversationId;
+    participants: readonly AgentId[];
+    sealed?: true | undefined;
+    actor: string;
+  }): Promise<Conversation>;
   conversation(id: ConversationId): Promise<Conversation | undefined>;
   /** The latest activity first; ties by id. */
   conversations(query: {
@@ -259,12 +269,18 @@ export type KnownAgent = Omit<Agent, "health" | "last_seen_at"> & {
 };
 
 export type FleetStore = {
-  /** Registers or replaces; refuses where an alias or the id already names another agent. */
+  /**
+   * Registers or replaces; refuses where an alias or the id already names another agent. Published keys stay where the
+   * registration brings none; other ones are told by an event.
+   *
+   * @param keys_reason What that event says.
+   */
   putAgent(
     agent: AgentRegistration,
     actor: string,
+    keys_reason?: string,
   ): Promise<
-    | { readonly outcome: "registered"; readonly agent: KnownAgent }
+    | { readonly outcome: "registered"; readonly agent: KnownAgent; readonly keys_changed?: true }
     | { readonly outcome: "alias_taken"; readonly alias: AgentId; readonly by: AgentId }
   >;
   /** By id or alias. */

@@ -56,6 +56,7 @@ const printers: Printers = {
       ? `no agents yet; register one with: ${programName} register NAME\n`
       : agentTable(agents, columns),
   getAgent: agentBlock,
+  getAgentKeys: ({ agent_id, keys, fingerprint }) => `${agent_id}  ${fingerprint}  made ${keys.created_at}\n`,
   removeAgent: ({ dead }) => `removed; ${counted(dead, "waiting message")} became dead letters\n`,
   heartbeat: agentBlock,
   createToken: ({ token, ...info }) =>
@@ -128,7 +129,8 @@ function statusLine(status: DeliveryStatus): string {
 
 function conversationLine(conversation: Conversation): string {
   const who = conversation.participants.join(", ");
-  return `${conversation.id}  ${conversation.status}  last activity ${conversation.last_activity}  ${who}\n`;
+  const status = conversation.sealed ? `${conversation.status}, sealed` : conversation.status;
+  return `${conversation.id}  ${status}  last activity ${conversation.last_activity}  ${who}\n`;
 }
 
 function inboxTable(inbox: Output<"getInbox">, columns: number): string {

@@ -12,6 +12,8 @@ export type CommandOfOperation = {
   readonly shorter?: Readonly<Record<string, string>>;
   /** Switches of the command alone: name → help. */
   readonly switches?: Readonly<Record<string, string>>;
+  /** Whether it seals or opens messages, with the keys of this machine's agents. */
+  readonly keys?: true;
   readonly examples: readonly (readonly [line: string, explanation: string])[];
   /** The last word on the input. @throws UsageError */
   readonly adjust?: (input: Record<string, unknown>, given: Arguments) => Record<string, unknown>;
@@ -25,13 +27,18 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     name: "send",
     words: ["to", "content..."],
     shorter: { from_agent: "from", message_type: "type", conversation_id: "conversation" },
-    switches: { confirm: "Really send a broadcast to many agents" },
+    switches: {
+      confirm: "Really send a broadcast to many agents",
+      seal: "Seal it end to end: only the recipients can read it; needs --from, whose keys are here",
+    },
+    keys: true,
     adjust: addressed,
     examples: [
       [`send bob "Please review the login page" --from ada`, "one message to one agent"],
       [`send group:reviewers "Freeze at noon" --from ada --priority high`, "one message, a delivery for each member"],
       [`send capability:typescript "Fix the build" --from ada`, "the bus picks an agent that can"],
       ["git diff | hivepost send bob - --from ada", "the text comes from standard input"],
+      [`send bob "The password is in the vault" --from ada --seal`, "nobody but bob can read it, not even the server"],
       ["send bob --from ada -- -n is a flag", "after a bare -- everything is text"],
     ],
   },
@@ -49,6 +56,7 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     name: "claim",
     also: ["receive", "fetch", "read", "next"],
     words: ["agent_id"],
+    keys: true,
     shorter: { wait_ms: "wait", lease_ms: "lease", agent_id: "agent" },
     examples: [
       ["claim bob", "the most pressing message of bob's inbox, if there is one"],
@@ -88,12 +96,14 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     name: "show",
     also: ["get", "message"],
     words: ["message_id"],
+    keys: true,
     examples: [[`show ${id}`, "the message, its deliveries and its ledger"]],
   },
   searchMessages: {
     name: "search",
     also: ["find", "history", "messages"],
     words: ["q..."],
+    keys: true,
     shorter: { from_agent: "from", to_agent: "to", message_type: "type", conversation_id: "conversation" },
     examples: [
       ["search login page", "messages that hold both words"],
@@ -168,6 +178,12 @@ export const commandOfOperation: Readonly<Record<OperationName, CommandOfOperati
     words: ["agent_id"],
     shorter: { agent_id: "agent" },
     examples: [["agent bob", "what is known of bob"]],
+  },
+  getAgentKeys: {
+    name: "agent-keys show",
+    words: ["agent_id"],
+    shorter: { agent_id: "agent" },
+    examples: [["agent-keys show bob", "the fingerprint that bob reads out to you by another way than this bus"]],
   },
   removeAgent: {
     name: "remove",
@@ -250,6 +266,9 @@ function addressed(input: Record<string, unknown>, given: Arguments): Record<str
   const { to, ...rest } = input;
   if (to === undefined && rest["to_agent"] === undefined) {
     throw new UsageError("send needs a recipient: an agent, group:NAME, capability:NAME or broadcast");
+  }
+  if (rest["content"] === undefined && rest["sealed"] === undefined) {
+    throw new UsageError("send needs the content, as a word or with --content");
   }
   if (typeof to === "string") return { ...rest, to_agent: to };
   const confirmed = given.flags.has("confirm") && typeof to === "object" && to !== null && "broadcast" in to;

@@ -40,10 +40,13 @@ export function usageOf(operation: OperationName, command: CommandOfOperation): 
   const shown = command.words.map((slot) => {
     const field = slot.replace("...", "");
     const name = (field === "q" ? "words" : kebab(field)) + slot.slice(field.length);
-    return required.includes(field) || field === "to" ? `<${name}>` : `[${name}]`;
+    return required.includes(field) || eitherOr.has(field) ? `<${name}>` : `[${name}]`;
   });
   return shown.join(" ");
 }
+
+/** Fields that the schema lets be absent because another one can take their place. */
+const eitherOr: ReadonlySet<string> = new Set(["to", "content"]);
 
 function schemaOf(operation: OperationName): Schema {
   // TypeBox's schemas are JSON Schema objects.

@@ -2,11 +2,12 @@ import { operations } from "../contract/operations.ts";
 import { type OperationName, operationNames } from "../contract/routes.ts";
 import { jsonLine } from "../core/rendering/visible.ts";
 import { describeAnswer, isRefusal } from "./answers.ts";
-import { ask, findServer, serverFlags } from "./call.ts";
+import { ask, findServer, type ServerAddress, serverFlags } from "./call.ts";
 import type { Command, Run } from "./command.ts";
 import { commandOfOperation } from "./commands.ts";
 import type { ExitCode } from "./failure.ts";
 import { flagsOf, inputOf, usageOf } from "./fields.ts";
+import { keysFlag } from "./keys-flag.ts";
 
 /** A command for each operation, read off the table. */
 export const operationCommands: readonly Command[] = operationNames.map(toCommand);
@@ -18,7 +19,7 @@ function toCommand(operation: OperationName): Command {
     also: [...(spec.also ?? []), operation],
     summary: operations[operation].summary,
     usage: usageOf(operation, spec),
-    flags: [...flagsOf(operation, spec), ...serverFlags],
+    flags: [...flagsOf(operation, spec), ...(spec.keys ? [keysFlag] : []), ...serverFlags],
     examples: spec.examples,
     about: `Operation ${operation} of the API.`,
     run: async (run) => {
@@ -32,10 +33,25 @@ function toCommand(operation: OperationName): Command {
 export async function callAndPrint(operation: OperationName, input: object, run: Run): Promise<ExitCode> {
   const server = await findServer(run.given, run.terminal);
   // The server checks the input against the operation's schema; nothing here relies on its shape.
-  const output = await ask(server, operation, input as never, run.signal);
+  const output = await ask(server, operation, (await sealedIfAsked(input, server, run)) as never, run.signal);
   const { stdout } = run.terminal;
-  stdout.write(
-    run.json ? `${jsonLine(output)}\n` : describeAnswer(operation, output, stdout.isTTY ? stdout.columns : Infinity),
-  );
+  if (run.json) stdout.write(`${jsonLine(output)}\n`);
+  else {
+    const readable = await openedWhereKeysAre(output, server, run);
+    stdout.write(describeAnswer(operation, readable, stdout.isTTY ? stdout.columns : Infinity));
+  }
   return isRefusal(output) ? 1 : 0;
+}
+
+/** What seals is loaded where it is needed alone: most commands start without. */
+async function sealedIfAsked(input: object, server: ServerAddress, run: Run): Promise<object> {
+  if (!run.given.flags.has("seal")) return input;
+  const { sealInput } = await import("./sealing.ts");
+  return sealInput(input, server, run);
+}
+
+async function openedWhereKeysAre(output: object, server: ServerAddress, run: Run): Promise<object> {
+  if (!JSON.stringify(output).includes('"sealed":{')) return output;
+  const { openOutput } = await import("./sealing.ts");
+  return openOutput(output, server, run);
 }

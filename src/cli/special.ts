@@ -1,3 +1,4 @@
+import { createAgentKeysCommand, rotateAgentKeysCommand, trustAgentKeysCommand } from "./agent-keys.ts";
 import { verifyAuditCommand } from "./audit.ts";
 import { backupCommand, restoreCommand } from "./backup.ts";
 import type { Command } from "./command.ts";
@@ -20,6 +21,9 @@ export const specialCommands: readonly Command[] = [
   backupCommand,
   restoreCommand,
   verifyAuditCommand,
+  createAgentKeysCommand,
+  rotateAgentKeysCommand,
+  trustAgentKeysCommand,
   topCommand,
   tailCommand,
   whyCommand,

@@ -42,6 +42,8 @@ const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "idempotency_conflict",
   "message_id_expired",
   "body_too_large",
+  "sealed_only",
+  "sealed_for_others",
 ]);
 
 type DrainState = {

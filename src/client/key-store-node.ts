@@ -6,38 +6,15 @@ import { sameJson } from "../base/json.ts";
 import { parseTimestamp } from "../base/time.ts";
 import { BusError } from "../contract/errors.ts";
 import { AgentId } from "../contract/messages.ts";
-import { PublicKeys } from "../contract/sealed.ts";
+import { PublicKeys } from "../contract/public-keys.ts";
 import { type AgentKeys, areGenuine, fingerprint, makeAgentKeys } from "../crypto/sealed/keys.ts";
 import { changePrivateFile, readPrivateFile } from "./private-file-node.ts";
+import type { KeyStore } from "./sealed/key-store.ts";
 
 /*
  * The keys of this machine's agents, a file each, and what they have seen of others' keys. Private keys leave this folder
  * never; the bus gets their public halves only.
  */
-
-export type KeyStore = {
-  /** The agent's present keys, made now where it has none. */
-  ensure(agent_id: AgentId): Promise<AgentKeys>;
-  /** All keys it still has, the present ones first; none where it never had any. */
-  keysOf(agent_id: AgentId): Promise<readonly AgentKeys[]>;
-  /** Makes new keys. The old ones stay, so that mail sealed for them can be opened. */
-  rotate(agent_id: AgentId): Promise<AgentKeys>;
-  /** Drops keys that were replaced before a moment, in milliseconds since the Unix epoch; returns how many. */
-  forget(agent_id: AgentId, before_ms: number): Promise<number>;
-  /**
-   * Trusts what is published for an agent when it is seen first, and only the same from then on. Gives all that was ever
-   * trusted, the latest first: what `open` wants as `sender_keys`.
-   *
-   * @throws BusError `key_changed` with both fingerprints, `invalid_input` where a `kid` belongs to another key
-   */
-  verify(agent_id: AgentId, published: PublicKeys): Promise<readonly PublicKeys[]>;
-  /** Trusts a changed key, after somebody has compared the fingerprints. Mail signed with the earlier one still opens. */
-  trust(agent_id: AgentId, published: PublicKeys): Promise<readonly PublicKeys[]>;
-  /** Trusts nothing for the agent any more: as if it had never been seen. */
-  distrust(agent_id: AgentId): Promise<void>;
-  /** What is trusted of an agent, the latest first. */
-  trusted(agent_id: AgentId): Promise<readonly PublicKeys[]>;
-};
 
 const strict = { additionalProperties: false } as const;
 const Secret = Type.String({ pattern: "^[A-Za-z0-9_-]{43}$" });

@@ -1,8 +1,8 @@
 import { systemClock } from "../base/clock.ts";
-import { createUuidV7 } from "../base/uuid.ts";
 import { BusError } from "../contract/errors.ts";
 import type { MessageId, NewMessage } from "../contract/messages.ts";
 import { type Drain, startDrain } from "./drain-node.ts";
+import { newMessageId } from "./new-id.ts";
 import { type OutboxCounts, type OutboxFile, openOutboxFile, type RefusedMessage } from "./outbox-file-node.ts";
 import type { Plain } from "./plain.ts";
 import type { Client } from "./remote-bus.ts";
@@ -65,8 +65,6 @@ const default_page = 1_000;
 const default_flush_ms = 10_000;
 /** How often `flush` looks; another process may be the one that drains. */
 const look_ms = 10;
-
-const newId = createUuidV7(systemClock.now, (bytes) => crypto.getRandomValues(bytes));
 
 /**
  * @throws BusError `database_damaged`, `database_newer`, `storage_full`, `unavailable`: the file cannot be used;
@@ -141,7 +139,7 @@ function createAdder({ file, drain, path, limit }: { file: OutboxFile; drain: Dr
     queued += 1;
     const { promise, resolve, reject } = Promise.withResolvers<Queued>();
     // The server checks the fields; here they only wait.
-    const named = { ...message, id: message.id ?? newId() } as Due["message"];
+    const named = { ...message, id: message.id ?? newMessageId() } as Due["message"];
     if (due.push({ message: named, resolve, reject }) === 1) setImmediate(commit);
     return promise;
   }

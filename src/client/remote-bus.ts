@@ -1,10 +1,10 @@
 import { systemClock } from "../base/clock.ts";
-import { createUuidV7 } from "../base/uuid.ts";
 import type { Delivery } from "../contract/messages.ts";
 import type { Input, Output } from "../contract/operations.ts";
 import { type OperationName, operationNames } from "../contract/routes.ts";
 import { type Connection, type ConnectionOptions, createConnection } from "./connection.ts";
 import { type Follower, type FollowHandler, type FollowInput, follow } from "./follow.ts";
+import { newMessageId } from "./new-id.ts";
 import type { Plain } from "./plain.ts";
 import type { OpenSocket } from "./socket.ts";
 import {
@@ -68,8 +68,6 @@ const once: ReadonlySet<OperationName> = new Set<OperationName>([
   "removeAgent",
   "redriveDeadLetters",
 ]);
-
-const newId = createUuidV7(systemClock.now, (bytes) => crypto.getRandomValues(bytes));
 
 /** The client over whatever sockets the platform has: `client.ts` is for Node, `browser.ts` for browsers. */
 export function createClient(openSocket: OpenSocket, url: string, options: ConnectOptions): Client {
@@ -148,7 +146,7 @@ function withIds(op: OperationName, input: Fields): Fields {
 
 function withId(message: Fields): Fields {
   const named = message["id"] !== undefined || message["idempotency_key"] !== undefined;
-  return named ? message : { ...message, id: newId() };
+  return named ? message : { ...message, id: newMessageId() };
 }
 
 /** A claim was answered after its caller had gone: nobody will handle these, so the next one shall have them. */

@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import { limits } from "./limits.ts";
 import { AgentId, Metadata, Name, Timestamp } from "./messages.ts";
+import { PublicKeys } from "./public-keys.ts";
 
 const strict = { additionalProperties: false } as const;
 
@@ -36,6 +37,8 @@ const registration = {
   aliases: Type.Optional(Type.Array(AgentId, { maxItems: limits.aliases })),
   program: Type.Optional(Type.String({ minLength: 1, maxLength: limits.name_length })),
   metadata: Type.Optional(Metadata),
+  /** Those published before stay where none are given: only other keys take their place. */
+  keys: Type.Optional(PublicKeys),
 };
 
 export type AgentRegistration = Static<typeof AgentRegistration>;
@@ -61,6 +64,7 @@ export const Agent = Type.Object(
     max_concurrency: registration.max_concurrency,
     location: registration.location,
     program: registration.program,
+    keys: registration.keys,
     registered_at: Timestamp,
     status: AgentStatus,
     load: presence.load,

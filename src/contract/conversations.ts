@@ -13,12 +13,16 @@ export const Conversation = Type.Object(
     created_at: Timestamp,
     last_activity: Timestamp,
     status: ConversationStatus,
+    sealed: Type.Optional(Type.Literal(true, { description: "Takes sealed messages only." })),
   },
   { additionalProperties: false, $id: "Conversation" },
 );
 
 export type NewConversation = Static<typeof NewConversation>;
 export const NewConversation = Type.Object(
-  { participants: Type.Array(AgentId, { minItems: 1, maxItems: limits.participants }) },
+  {
+    participants: Type.Array(AgentId, { minItems: 1, maxItems: limits.participants }),
+    sealed: Type.Optional(Type.Literal(true, { description: "Take sealed messages only." })),
+  },
   { additionalProperties: false },
 );

@@ -24,6 +24,8 @@ export const errorStatus = {
   key_changed: 409,
   sealed_invalid: 409,
   sealed_replayed: 409,
+  sealed_only: 409,
+  sealed_for_others: 409,
   cursor_expired: 410,
   message_id_expired: 410,
   body_too_large: 413,

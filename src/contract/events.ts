@@ -6,6 +6,7 @@ export const eventNames = [
   ...ledgerEvents,
   "agent_registered",
   "agent_removed",
+  "agent_keys_changed",
   "conversation_opened",
   "conversation_changed",
 ] as const;

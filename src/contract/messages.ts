@@ -2,6 +2,7 @@ import { type Static, Type } from "typebox";
 import type { Brand } from "../base/brand.ts";
 import { limits } from "./limits.ts";
 import { Provenance } from "./provenance.ts";
+import { Sealed } from "./sealed.ts";
 
 export type AgentId = Brand<string, "AgentId">;
 export type MessageId = Brand<string, "MessageId">;
@@ -117,6 +118,7 @@ export const Message = Type.Object(
         description: "Why what was said cannot be shown: damaged or tampered with on disk. Content is then empty.",
       }),
     ),
+    sealed: Type.Optional(Sealed),
   },
   { ...strict, $id: "Message" },
 );
@@ -126,7 +128,8 @@ export const NewMessage = Type.Object(
   {
     to_agent: Type.Optional(AgentId),
     to: Type.Optional(Address),
-    content: Type.String({ maxLength: limits.content_length }),
+    content: Type.Optional(Type.String({ maxLength: limits.content_length })),
+    sealed: Type.Optional(Sealed),
     from_agent: Type.Optional(AgentId),
     id: Type.Optional(NewMessageId),
     idempotency_key: Type.Optional(Type.String({ minLength: 1, maxLength: limits.idempotency_key_length })),
@@ -140,7 +143,12 @@ export const NewMessage = Type.Object(
     when: Type.Optional(Moment),
     offline: Type.Optional(OfflinePolicy),
   },
-  { ...strict, description: "Exactly one of `to_agent` and `to` names the recipient." },
+  {
+    ...strict,
+    description:
+      "Exactly one of `to_agent` and `to` names the recipient, and exactly one of `content` and `sealed` says what is sent. " +
+      "A sealed message names its `id` and `from_agent`, and has no `metadata`.",
+  },
 );
 
 /** A message in the hands of its recipient, until the lease ends. */

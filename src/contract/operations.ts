@@ -1,4 +1,5 @@
 import { type Static, Type } from "typebox";
+import { Acknowledged, AcknowledgedEach, Acknowledgements } from "./acknowledgements.ts";
 import { Agent, AgentRegistration, Health, Heartbeat } from "./agents.ts";
 import { Conversation, ConversationStatus, NewConversation } from "./conversations.ts";
 import { errorStatus } from "./errors.ts";
@@ -23,6 +24,7 @@ import {
   TracedMessage,
 } from "./messages.ts";
 import type { Operation } from "./operation.ts";
+import { KeysOfAgent } from "./public-keys.ts";
 import type { OperationName } from "./routes.ts";
 import { PageLimit, SearchQuery } from "./search.ts";
 
@@ -31,14 +33,6 @@ const Reason = Type.String({ maxLength: limits.reason_length });
 const LeaseMs = Type.Integer(limits.lease_ms);
 const CodeEnum = Type.Enum(Object.keys(errorStatus));
 const Failure = Type.Object({ code: CodeEnum, message: Type.String() }, strict);
-
-const Acknowledged = Type.Object(
-  {
-    acknowledged: Type.Boolean(),
-    reason: Type.Optional(Type.Literal("lease_lost", { description: "The lease had ended: nothing was changed." })),
-  },
-  strict,
-);
 
 /** Everything the bus can do. REST, OpenAPI, MCP, the CLI, the client and the guard are read off this table. */
 export const operations = {
@@ -105,30 +99,8 @@ export const operations = {
     touches: "lease",
     rate_class: "finish",
     audited: "refusals",
-    input: Type.Object(
-      {
-        acknowledgements: Type.Array(Type.Object({ message_id: MessageId, lease_id: LeaseId }, strict), {
-          minItems: 1,
-          maxItems: limits.batch,
-        }),
-      },
-      strict,
-    ),
-    output: Type.Object(
-      {
-        results: Type.Array(
-          Type.Object(
-            {
-              message_id: MessageId,
-              acknowledged: Type.Boolean(),
-              reason: Type.Optional(Type.Enum(["lease_lost", "message_not_found"])),
-            },
-            strict,
-          ),
-        ),
-      },
-      strict,
-    ),
+    input: Acknowledgements,
+    output: AcknowledgedEach,
   },
   acknowledgeMessage: {
     summary: "Say that a leased message was handled, so that it is not delivered again.",
@@ -307,6 +279,15 @@ export const operations = {
     audited: "refusals",
     input: Type.Object({ agent_id: AgentId }, strict),
     output: Agent,
+  },
+  getAgentKeys: {
+    summary: "Show the keys that an agent has published for sealed messages, with their fingerprint.",
+    scopes: ["agent", "observe", "operate"],
+    touches: "nothing",
+    rate_class: "read",
+    audited: "refusals",
+    input: Type.Object({ agent_id: AgentId }, strict),
+    output: KeysOfAgent,
   },
   removeAgent: {
     summary: "Remove an agent; what still waits for it becomes dead letters, and the senders are told.",

@@ -23,6 +23,7 @@ export const routes = {
   registerAgent: "PUT /agents/{agent_id}",
   listAgents: "GET /agents",
   getAgent: "GET /agents/{agent_id}",
+  getAgentKeys: "GET /agents/{agent_id}/keys",
   removeAgent: "DELETE /agents/{agent_id}",
   heartbeat: "POST /agents/{agent_id}/heartbeat",
   createToken: "POST /tokens",

@@ -1,6 +1,5 @@
 import { type Static, type TString, Type } from "typebox";
 import { limits } from "./limits.ts";
-import { Timestamp } from "./messages.ts";
 
 /*
  * What of end-to-end sealing crosses the wire. The bus stores and routes these objects and cannot look into them; making
@@ -11,26 +10,12 @@ import { Timestamp } from "./messages.ts";
 const strict = { additionalProperties: false } as const;
 
 /** Base64url without padding of exactly so many bytes. */
-function base64urlOf(bytes: number): TString {
+export function base64urlOf(bytes: number): TString {
   return Type.String({ pattern: `^[A-Za-z0-9_-]{${Math.ceil((bytes * 4) / 3)}}$` });
 }
 
 /** RFC 7638: the SHA-256 of the public key. */
-const Thumbprint = base64urlOf(32);
-
-function publicKey<Curve extends "X25519" | "Ed25519">(crv: Curve) {
-  return Type.Object({ kty: Type.Literal("OKP"), crv: Type.Literal(crv), x: base64urlOf(32), kid: Thumbprint }, strict);
-}
-
-export type PublicKeys = Static<typeof PublicKeys>;
-export const PublicKeys = Type.Object(
-  {
-    encryption: publicKey("X25519"),
-    signing: publicKey("Ed25519"),
-    created_at: Timestamp,
-  },
-  { ...strict, $id: "PublicKeys", description: "What an agent publishes: JWKs, `kid` being the RFC 7638 thumbprint." },
-);
+export const Thumbprint = base64urlOf(32);
 
 /** The sender's half of a key agreement. It stands in the protected header where there is one recipient, else with each. */
 export const EphemeralKey = Type.Object(

@@ -11,6 +11,7 @@ import type {
   MessageId,
 } from "../contract/messages.ts";
 import type { Input, Output } from "../contract/operations.ts";
+import type { PublicKeys } from "../contract/public-keys.ts";
 import type { OperationName } from "../contract/routes.ts";
 import type { TokenInfo } from "../contract/tokens.ts";
 
@@ -70,6 +71,21 @@ const agent: Agent = {
   status: "available",
   health: "alive",
   last_seen_at: claimed_at,
+};
+const keys: PublicKeys = {
+  encryption: {
+    kty: "OKP",
+    crv: "X25519",
+    x: "1OFfGHPe3pKa9-yuPnvGumniSQi7nE7HjeSFscMcUwA",
+    kid: "vq3xNcMRBY2tf0yKOjRGf5Kq3WU7q9dZ21re0XRg-z8",
+  },
+  signing: {
+    kty: "OKP",
+    crv: "Ed25519",
+    x: "Szvl7Hg7STnb1KDdQrmCWvhFbzfPQBnj2ayH7F-Ngiw",
+    kid: "P6PrxCKbHYQfX0BZxgl8NR2akVr178LSaW51xITZ1J4",
+  },
+  created_at: "2026-01-05T09:00:00.000Z",
 };
 const leased: DeliveryStatus = { message_id, agent_id: bob, state: "leased", attempt: 1, lease_id, lease_expires_at };
 const token_info: TokenInfo = {
@@ -189,6 +205,10 @@ export const examples: { readonly [Name in OperationName]: Example<Name> } = {
   },
   listAgents: { input: { capability: "typescript", health: "alive" }, output: { agents: [agent] } },
   getAgent: { input: { agent_id: bob }, output: agent },
+  getAgentKeys: {
+    input: { agent_id: bob },
+    output: { agent_id: bob, keys, fingerprint: "BDD7-AWQ2-AEWV-XZM6-D632-A5AO-MUIM-IUI3" },
+  },
   removeAgent: { input: { agent_id: bob }, output: { removed: true, dead: 0 } },
   heartbeat: {
     input: { agent_id: bob, status: "busy", load: 0.7, current_task: "reviewing #42" },

@@ -8,6 +8,7 @@ import type { Operation, Touches } from "../../src/contract/operation.ts";
 import { operations } from "../../src/contract/operations.ts";
 import { type OperationName, operationNames } from "../../src/contract/routes.ts";
 import type { TokenScope } from "../../src/contract/tokens.ts";
+import { makeAgentKeys, publicKeysOf } from "../../src/crypto/sealed/keys.ts";
 import { openMemoryStore } from "../../src/stores/memory/store.ts";
 import { ada, bob, cleo } from "../support/fixtures.ts";
 import { openMailroom, operatorCall } from "../support/hives.ts";
@@ -34,13 +35,15 @@ type World = AsyncDisposable & {
 /** Before the first event. */
 const startOfEvents = Buffer.from('["event",0]').toString("base64url") as Cursor;
 
+const keys = publicKeysOf(await makeAgentKeys(0));
+
 /** Stands in every message that is none of bob's. */
 const foreignWords = "between ada and cleo";
 
 async function createWorld(): Promise<World> {
   const opened = await openMailroom(async (options) => openMemoryStore(options), { max_attempts: 1 });
   const { mailroom } = opened;
-  for (const agent_id of [ada, bob, cleo]) await mailroom.registerAgent({ agent_id }, operatorCall);
+  for (const agent_id of [ada, bob, cleo]) await mailroom.registerAgent({ agent_id, keys }, operatorCall);
   const side = async (agent: typeof bob, content: string): Promise<Side> => {
     const send = () => mailroom.sendMessage({ from_agent: ada, to_agent: agent, content }, operatorCall);
     const claimOne = async () => {
@@ -88,6 +91,7 @@ const inputs: { readonly [Name in OperationName]: (side: Side, world: World) => 
   registerAgent: ({ agent }) => ({ agent_id: agent, groups: ["g"] }),
   listAgents: () => ({}),
   getAgent: ({ agent }) => ({ agent_id: agent }),
+  getAgentKeys: ({ agent }) => ({ agent_id: agent }),
   removeAgent: ({ agent }) => ({ agent_id: agent }),
   heartbeat: ({ agent }) => ({ agent_id: agent }),
   createToken: () => ({ scopes: ["observe"] }),

@@ -52,7 +52,16 @@ describe("the memory and the SQLite store, given the same history of calls", () 
 
 const outcomes = [
   ...["accepted", "duplicate", "inbox_full", "conversation_not_found", "conversation_closed", "reply_to_not_found"],
-  ...["reply_to_elsewhere", "id_expired", "claimed", "lease_limit", "acknowledged", "lease_lost", "message_not_found"],
+  ...[
+    "reply_to_elsewhere",
+    "id_expired",
+    "sealed_only",
+    "claimed",
+    "lease_limit",
+    "acknowledged",
+    "lease_lost",
+    "message_not_found",
+  ],
   ...["done", "registered", "alias_taken"],
 ];
 

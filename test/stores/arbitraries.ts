@@ -3,6 +3,7 @@ import type { AgentId } from "../../src/contract/messages.ts";
 import { deliveryStates, moments, priorities } from "../../src/contract/messages.ts";
 import { tokenKinds, trustLevels } from "../../src/contract/provenance.ts";
 import { ada, bob, cleo } from "../support/fixtures.ts";
+import { aConversationSeal, aSeal } from "../support/sealed.ts";
 
 /*
  * What histories of calls are made of. Small alphabets, so that calls meet each other; things met earlier in a history
@@ -47,6 +48,7 @@ export const newMessage = fc.record({
   idempotency_key: maybe(fc.constantFrom("k", "l"), 5),
   as_participant: maybe(fc.constant(true as const), 5),
   notice: maybe(fc.constant(true as const), 12),
+  sealed: maybe(fc.constantFrom(aSeal("A".repeat(43)), aConversationSeal), 6),
   rerouted: maybe(fc.constant("dan is not there"), 12),
 });
 

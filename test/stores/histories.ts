@@ -4,6 +4,7 @@ import { defined } from "../../src/base/defined.ts";
 import type { ConversationId } from "../../src/contract/messages.ts";
 import { moments, priorities } from "../../src/contract/messages.ts";
 import type { TestClock } from "../support/fixtures.ts";
+import { shapeOfKeys } from "../support/sealed.ts";
 import {
   agent,
   agentName,
@@ -155,12 +156,18 @@ const historySteps = [
   call(1, "status", fc.constant("now"), (side) => readStatus(side)),
 ];
 
+const isSealed = fc.constant(true as const);
 const conversationSteps = [
-  call(1, "open", fc.array(agent, { minLength: 1, maxLength: 3 }), async (side, participants) => {
-    const id = makeId(side) as ConversationId;
-    side.conversations.push(id);
-    return side.store.conversations.open({ id, participants, actor: "someone" });
-  }),
+  call(
+    1,
+    "open",
+    fc.record({ participants: fc.array(agent, { minLength: 1, maxLength: 3 }), sealed: maybe(isSealed, 2) }),
+    async (side, { participants, sealed }) => {
+      const id = makeId(side) as ConversationId;
+      side.conversations.push(id);
+      return side.store.conversations.open({ id, participants, sealed, actor: "someone" });
+    },
+  ),
   call(1, "conversation", reference, (side, it) => side.store.conversations.conversation(conversationAt(side, it))),
   call(
     1,
@@ -182,8 +189,9 @@ const fleetSteps = [
       aliases: maybe(fc.array(agentName, { maxLength: 2 }), 2),
       groups: maybe(fc.subarray(["crew", "night"], { minLength: 1 })),
       capabilities: maybe(fc.subarray([{ name: "rust", level: 2 }, { name: "go" }])),
+      keys: maybe(fc.constantFrom(shapeOfKeys("A"), shapeOfKeys("B")), 2),
     }),
-    (side, said) => side.store.fleet.putAgent(defined(said), "someone"),
+    (side, said) => side.store.fleet.putAgent(defined(said), "someone", "other keys"),
   ),
   call(1, "agent", agentName, (side, it) => side.store.fleet.agent(it)),
   call(1, "agents", fc.constantFrom({}, { group: "crew" }, { capability: "rust" }), (side, filter) =>

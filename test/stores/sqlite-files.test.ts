@@ -19,7 +19,7 @@ function makeDatabase(folder: string, messages = 200): string {
   const file = path.join(folder, databaseName);
   using db = openConnection(file, "writer");
   migrate(db, file);
-  db.exec(`INSERT INTO conversations VALUES (1, 'c', '["ada","bob"]', 't', 't', 'active', 1)`);
+  db.exec(`INSERT INTO conversations VALUES (1, 'c', '["ada","bob"]', 't', 't', 'active', 1, 0)`);
   for (let i = 1; i <= messages; i++) addMessage(db, i);
   return file;
 }

@@ -11,6 +11,7 @@ import type { OpenStore } from "./opened.ts";
 import { provenanceContract } from "./provenance.contract.ts";
 import { publishContract } from "./publish.contract.ts";
 import { retentionContract } from "./retention.contract.ts";
+import { sealedContract } from "./sealed.contract.ts";
 import { sweepContract } from "./sweep.contract.ts";
 import { tokenContract } from "./tokens.contract.ts";
 
@@ -31,6 +32,7 @@ export function storeContract(name: string, open: OpenStore): void {
     importContract(open);
     retentionContract(open);
     fleetContract(open);
+    sealedContract(open);
     tokenContract(open);
     keysContract(open);
     auditHeadContract(open);

@@ -1,6 +1,7 @@
 import { sameJson } from "../../base/json.ts";
 import { parseTimestamp } from "../../base/time.ts";
 import type { Address, Message } from "../../contract/messages.ts";
+import type { Sealed } from "../../contract/sealed.ts";
 
 /** What a sender said, so far as it decides whether a second request with the same id or key says the same. */
 export type Payload = Pick<
@@ -11,6 +12,7 @@ export type Payload = Pick<
   readonly conversation_id?: Message["conversation_id"];
   readonly deliver_at_ms?: number;
   readonly expires_at_ms?: number;
+  readonly sealed?: Sealed;
 };
 
 /**
@@ -30,7 +32,8 @@ export function saysTheSame(first: Message, again: Payload): boolean {
     (again.conversation_id === undefined || first.conversation_id === again.conversation_id) &&
     msOf(first.deliver_at) === again.deliver_at_ms &&
     msOf(first.expires_at) === again.expires_at_ms &&
-    sameJson(first.metadata, again.metadata)
+    sameJson(first.metadata, again.metadata) &&
+    sameJson(first.sealed, again.sealed)
   );
 }
 

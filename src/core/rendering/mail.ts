@@ -8,9 +8,15 @@ import type {
 } from "../../contract/messages.ts";
 import type { Block } from "./boundary.ts";
 
+/** A message, and what is known of its seal where somebody here has opened it, or tried to. */
+type Read = Message & {
+  readonly verified?: { readonly fingerprint: string; readonly sealed_at: string };
+  readonly unopened?: { readonly code: string; readonly reason: string };
+};
+
 /** A message: where it comes from first, then its text; its metadata, which the sender wrote too, beside it. */
-export function messageBlocks(message: Message, more: Block["about"] = {}): Block[] {
-  const { id, from_agent, to_agent, provenance, metadata } = message;
+export function messageBlocks(message: Read, more: Block["about"] = {}): Block[] {
+  const { id, from_agent, to_agent, provenance, metadata, verified } = message;
   const about = {
     id,
     from: from_agent,
@@ -26,12 +32,25 @@ export function messageBlocks(message: Message, more: Block["about"] = {}): Bloc
     reply_to: message.reply_to,
     deliver_at: message.deliver_at,
     expires_at: message.expires_at,
-    unreadable: message.unreadable !== undefined || undefined,
+    sealed: sealedAs(message),
+    sealed_by: verified?.fingerprint,
+    sealed_at: verified?.sealed_at,
     ...more,
   };
-  const said: Block = { element: "message", about, text: message.content };
-  if (Object.keys(metadata).length === 0) return [said];
-  return [said, { element: "metadata", about: { of: id }, text: JSON.stringify(metadata) }];
+  const beside = (element: string, text: string | undefined): Block[] =>
+    text === undefined ? [] : [{ element, about: { of: id }, text }];
+  return [
+    { element: "message", about, text: message.content },
+    ...beside("metadata", Object.keys(metadata).length === 0 ? undefined : JSON.stringify(metadata)),
+    ...beside("unreadable", message.unreadable),
+    ...beside("unopened", message.unopened?.reason),
+  ];
+}
+
+function sealedAs({ sealed, verified, unopened }: Read): string | undefined {
+  if (verified) return "opened";
+  if (unopened) return `unopened:${unopened.code}`;
+  return sealed ? "unopened" : undefined;
 }
 
 export function deliveryBlocks({ message, lease_id, lease_expires_at, attempt }: Delivery): Block[] {

@@ -2,7 +2,8 @@ import { base64url } from "jose";
 import { Type } from "typebox";
 import { Check } from "typebox/value";
 import type { AgentId, ConversationId, MessageId } from "../../contract/messages.ts";
-import { type PublicKeys, SealedToAgents, type SealedToConversation } from "../../contract/sealed.ts";
+import type { PublicKeys } from "../../contract/public-keys.ts";
+import { SealedToAgents, type SealedToConversation } from "../../contract/sealed.ts";
 import { decodeBase64url } from "./base64url.ts";
 import { decryptForAgent, encryptToAgents, encryptToConversation, type Recipient } from "./encryption.ts";
 import { type Delivered, refusal, requireDelivered, type Tolerance } from "./envelope.ts";
@@ -19,7 +20,7 @@ import { sign, verify } from "./signature.ts";
 /** The key of a conversation for as long as its members stay the same. */
 export type ConversationKey = {
   readonly conversation_id: ConversationId;
-  /** Counts up from 1. */
+  /** From 1; each key of the same maker has a higher one. */
   readonly epoch: number;
   /** `<conversation_id>.<epoch>` */
   readonly kid: string;

@@ -3,9 +3,9 @@ import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { BusError } from "../../contract/errors.ts";
 import type { AgentId } from "../../contract/messages.ts";
+import type { PublicKeys } from "../../contract/public-keys.ts";
 import {
   EphemeralKey,
-  type PublicKeys,
   type Sealed,
   type SealedRecipient,
   type SealedToAgents,

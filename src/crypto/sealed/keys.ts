@@ -1,6 +1,6 @@
 import { base64url, type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from "jose";
 import { toTimestamp } from "../../base/time.ts";
-import type { PublicKeys } from "../../contract/sealed.ts";
+import type { PublicKeys } from "../../contract/public-keys.ts";
 
 type PrivateHalf = { readonly d: string };
 

@@ -1,7 +1,8 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { Message } from "../../contract/messages.ts";
-import { type PublicKeys, Sealed } from "../../contract/sealed.ts";
+import type { PublicKeys } from "../../contract/public-keys.ts";
+import { Sealed } from "../../contract/sealed.ts";
 import type { ConversationKey } from "./conversation-key.ts";
 import { decryptForAgent, decryptForConversation, isToAgents } from "./encryption.ts";
 import { type Delivered, type Envelope, refusal, requireDelivered, type Tolerance } from "./envelope.ts";

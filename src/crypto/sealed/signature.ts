@@ -3,7 +3,7 @@ import { type Static, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { sameJson } from "../../base/json.ts";
 import { BusError } from "../../contract/errors.ts";
-import { PublicKeys } from "../../contract/sealed.ts";
+import { PublicKeys } from "../../contract/public-keys.ts";
 import { isCanonicalBase64url } from "./base64url.ts";
 import { Envelope, type Purpose, parseUtf8Json, readHeader, refusal } from "./envelope.ts";
 import { type AgentKeys, areGenuine, fingerprint, fingerprintOf, importKey } from "./keys.ts";

@@ -1,4 +1,5 @@
 import type { ConversationStore, Publication } from "../../app/ports.ts";
+import { defined } from "../../base/defined.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { AgentId, ConversationId } from "../../contract/messages.ts";
@@ -6,9 +7,10 @@ import { type MemoryState, note, type StoredConversation } from "./state.ts";
 
 export function conversationStore(state: MemoryState): ConversationStore {
   return {
-    async open({ id, participants, actor }) {
+    async open({ id, participants, actor, sealed }) {
       const known = state.conversations.get(id);
-      return toConversation(known ?? openConversation(state, { id, participants, actor, implicit: false }));
+      const opening = { id, participants, actor, implicit: false, ...defined({ sealed }) };
+      return toConversation(known ?? openConversation(state, opening));
     },
 
     async conversation(id) {
@@ -55,14 +57,15 @@ export function openConversation(
     readonly actor: string;
     readonly implicit: boolean;
     readonly at_ms?: number;
+    readonly sealed?: true;
   },
 ): StoredConversation {
-  const { id, actor, implicit } = opening;
+  const { id, actor, implicit, sealed } = opening;
   const created_at = toTimestamp(opening.at_ms ?? state.clock.now());
   const participants = sorted(opening.participants);
   const opened = { id, participants, created_at, last_activity: created_at, status: "active", implicit } as const;
   note(state, { event: "conversation_opened", actor, conversation_id: id });
-  return keep(state, opened);
+  return keep(state, { ...opened, ...defined({ sealed }) });
 }
 
 /** The latest of the active conversations between exactly these, among those opened by a message that named none. */

@@ -1,4 +1,6 @@
 import type { FleetStore, KnownAgent } from "../../app/ports.ts";
+import { defined } from "../../base/defined.ts";
+import { sameJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { AgentRegistration } from "../../contract/agents.ts";
 import type { AgentId } from "../../contract/messages.ts";
@@ -6,14 +8,17 @@ import { type MemoryState, note } from "./state.ts";
 
 export function fleetStore(state: MemoryState): FleetStore {
   return {
-    async putAgent(registration, actor) {
+    async putAgent(registration, actor, keys_reason) {
       const taken = findTakenName(state, registration);
       if (taken) return { outcome: "alias_taken", ...taken };
       const { agent_id } = registration;
       const agent = enroll(state, registration);
+      const keys_changed = !sameJson(agent.keys, state.agents.get(agent_id)?.keys);
       state.agents.set(agent_id, agent);
       note(state, { event: "agent_registered", actor, agent_id });
-      return { outcome: "registered", agent };
+      if (!keys_changed) return { outcome: "registered", agent };
+      note(state, { event: "agent_keys_changed", actor, agent_id, ...defined({ reason: keys_reason }) });
+      return { outcome: "registered", agent, keys_changed };
     },
 
     async agent(name) {
@@ -60,14 +65,16 @@ function findTakenName(
 
 function enroll(state: MemoryState, registration: AgentRegistration): KnownAgent {
   const { agent_id, capabilities = [], groups = [], aliases = [], metadata = {}, ...rest } = registration;
+  const before = state.agents.get(agent_id);
   return {
     ...rest,
+    ...defined({ keys: registration.keys ?? before?.keys }),
     agent_id,
     capabilities,
     groups,
     aliases: [...new Set(aliases)].filter((it) => it !== agent_id),
     metadata,
-    registered_at: state.agents.get(agent_id)?.registered_at ?? toTimestamp(state.clock.now()),
+    registered_at: before?.registered_at ?? toTimestamp(state.clock.now()),
     status: "available",
     last_seen_ms: state.clock.elapsed(),
   };

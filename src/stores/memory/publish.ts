@@ -90,7 +90,12 @@ function refuseConversation(state: MemoryState, publication: Publication): Publi
   if (isOutsider(publication, conversation)) return notThere(publication, conversation_id);
   if (named && named !== conversation_id) return { outcome: "reply_to_elsewhere", conversation_id };
   if (!conversation) return { outcome: "conversation_not_found", conversation_id };
-  return conversation.status === "closed" ? { outcome: "conversation_closed", conversation_id } : undefined;
+  return refuseEntry(conversation, publication);
+}
+
+function refuseEntry({ id, status, sealed }: StoredConversation, publication: Publication): PublishOutcome | undefined {
+  if (sealed && publication.sealed === undefined) return { outcome: "sealed_only", conversation_id: id };
+  return status === "closed" ? { outcome: "conversation_closed", conversation_id: id } : undefined;
 }
 
 /** Whether the sender may only send into conversations of its own, and this is none. */
@@ -216,6 +221,7 @@ function sayingOf(
     provenance: publication.provenance,
     to,
     reply_to,
+    sealed: publication.sealed,
     deliver_at: deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms),
     expires_at: expires_at_ms === undefined ? undefined : toTimestamp(expires_at_ms),
   });

@@ -5,9 +5,9 @@ export function conversationStore({ queue, clock, lookups, reader }: StoreContex
   /** Lets the writer write down the latest activity, which it does late. */
   const flush = () => queue.submit({ operation: "flush" }, { apply: () => undefined });
   return {
-    open: ({ id, participants, actor }) =>
+    open: ({ id, participants, sealed, actor }) =>
       queue.submit(
-        { operation: "open_conversation", now_ms: clock.now(), id, participants, actor },
+        { operation: "open_conversation", now_ms: clock.now(), id, participants, sealed, actor },
         { apply: (conversation) => conversation },
       ),
 

@@ -9,6 +9,7 @@ import {
   type SteadyClock,
 } from "./open-delivery.ts";
 import { createReadyQueues, type Wanted } from "./ready-queues.ts";
+import { sealedSize } from "./rows.ts";
 
 /*
  * Every delivery that is not over, in memory, ordered for handing out. The disk is behind it: what must survive a crash is
@@ -161,7 +162,8 @@ const perMessage_bytes = 1_024;
 /** First come, first kept: what came first is also handed out first. */
 function createBodyBudget() {
   let used_bytes = 0;
-  const sizeOf = (message: Message) => message.content.length * 2 + perMessage_bytes;
+  const sizeOf = (message: Message) =>
+    (message.content.length + (message.sealed ? sealedSize(message.sealed) : 0)) * 2 + perMessage_bytes;
   return {
     keep(message: Message): Message | undefined {
       if (used_bytes + sizeOf(message) > bodies_bytes) return undefined;

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { FleetStore, KnownAgent } from "../../app/ports.ts";
-import { parseJson } from "../../base/json.ts";
+import { defined } from "../../base/defined.ts";
+import { parseJson, sameJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { AgentRegistration } from "../../contract/agents.ts";
 import type { AgentId } from "../../contract/messages.ts";
@@ -27,18 +28,26 @@ export function fleetStore({ queue, clock }: StoreContext, agents: Map<AgentId, 
     return undefined;
   }
 
-  async function register(registration: AgentRegistration, actor: string): ReturnType<FleetStore["putAgent"]> {
-    const taken = findTaken(registration);
+  async function register(
+    given: AgentRegistration,
+    actor: string,
+    reason?: string,
+  ): ReturnType<FleetStore["putAgent"]> {
+    const taken = findTaken(given);
     if (taken) return { outcome: "alias_taken", ...taken };
     const now_ms = clock.now();
-    const registered_at = agents.get(registration.agent_id)?.registered_at ?? toTimestamp(now_ms);
+    const before = agents.get(given.agent_id);
+    const registration = { ...given, ...defined({ keys: given.keys ?? before?.keys }) };
+    const registered_at = before?.registered_at ?? toTimestamp(now_ms);
     const agent = { ...toAgent(registration, registered_at), last_seen_ms: clock.elapsed() };
+    const changed = sameJson(agent.keys, before?.keys) ? undefined : { keys_changed: true as const };
+    const keys_change = changed && defined({ reason });
     return queue.submit(
-      { operation: "put_agent", now_ms, registered_at, registration, actor },
+      { operation: "put_agent", now_ms, registered_at, registration, actor, ...defined({ keys_change }) },
       {
         apply() {
           agents.set(agent.agent_id, agent);
-          return { outcome: "registered", agent };
+          return { outcome: "registered", agent, ...changed };
         },
       },
     );
@@ -53,8 +62,8 @@ export function fleetStore({ queue, clock }: StoreContext, agents: Map<AgentId, 
   }
 
   return {
-    putAgent: (registration, actor) =>
-      inTurn(registration.agent_id, registration.aliases ?? [], () => register(registration, actor)),
+    putAgent: (registration, actor, keys_reason) =>
+      inTurn(registration.agent_id, registration.aliases ?? [], () => register(registration, actor, keys_reason)),
     removeAgent: (agent_id, actor) => inTurn(agent_id, [], () => remove(agent_id, actor)),
     agent: async (name) => find(name),
 

@@ -1,7 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { defined } from "../../base/defined.ts";
 import { invariant } from "../../base/invariant.ts";
-import { parseJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { Conversation } from "../../contract/conversations.ts";
 import type {
@@ -16,7 +15,14 @@ import type {
   MessageId,
 } from "../../contract/messages.ts";
 import type { FieldCipher } from "../../crypto/field-cipher.ts";
-import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
+import {
+  type ConversationRow,
+  conversationColumns,
+  type MessageRow,
+  messageColumns,
+  toConversation,
+  toMessage,
+} from "./rows.ts";
 import { prepare } from "./statement.ts";
 
 /** Rows by their keys, read on the main thread: each takes some ten microseconds. */
@@ -66,10 +72,7 @@ export function createLookups(db: DatabaseSync, cipher: FieldCipher): Lookups {
       db,
       "SELECT at_ms, event, actor, reason, agent_id FROM events WHERE message_position = ? ORDER BY position",
     ),
-    conversation: prepare<Omit<Conversation, "participants"> & { participants: string }>(
-      db,
-      "SELECT id, participants, created_at, last_activity, status FROM conversations WHERE id = ?",
-    ),
+    conversation: prepare<ConversationRow>(db, `SELECT ${conversationColumns} FROM conversations AS c WHERE id = ?`),
   };
   return {
     message(position) {
@@ -90,8 +93,7 @@ export function createLookups(db: DatabaseSync, cipher: FieldCipher): Lookups {
     ledger: (position) => sql.ledger.all(position).map(toLedgerEntry),
     conversation(id) {
       const row = sql.conversation.get(id);
-      // Participants were written as an array of ids.
-      return row && { ...row, participants: parseJson(row.participants) as AgentId[] };
+      return row && toConversation(row);
     },
     load: (read) => read(db),
     close: () => db.close(),

@@ -102,7 +102,7 @@ function packPublish(
     values.push(it.participants.length, ...it.participants, it.content, it.priority, it.message_type, it.metadata);
     values.push(it.when, it.offline, it.reply_to, it.conversation_id, it.fresh_conversation_id, it.deliver_at_ms);
     values.push(it.expires_at_ms, it.idempotency_key, it.actor, it.as_participant, it.notice);
-    values.push(it.rerouted, it.provenance);
+    values.push(it.rerouted, it.sealed, it.provenance);
   }
 }
 
@@ -139,6 +139,7 @@ function takePublication(take: Taker): Complete<WirePublication> {
     as_participant: take.next(),
     notice: take.next(),
     rerouted: take.next(),
+    sealed: take.next(),
     provenance: take.next(),
   };
 }

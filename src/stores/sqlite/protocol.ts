@@ -14,11 +14,15 @@ import type { MessageRow } from "./rows.ts";
  */
 
 /** A publication of which some fields are text already: JSON is made on the main thread, never within a transaction. */
-export type WirePublication = Omit<Publication, keyof TextFields | OptionalField> & {
+export type WirePublication = Omit<Publication, keyof TextFields | "sealed" | OptionalField> & {
   readonly [Name in OptionalField]?: Publication[Name] | undefined;
 } & TextFields;
 /** As their columns hold them. */
-export type TextFields = { readonly metadata: string; readonly provenance: string };
+export type TextFields = {
+  readonly metadata: string;
+  readonly provenance: string;
+  readonly sealed?: string | undefined;
+};
 type OptionalField =
   | "fresh_id"
   | "to"
@@ -89,6 +93,7 @@ export type WriterOperations = {
       readonly now_ms: number;
       readonly id: ConversationId;
       readonly participants: readonly AgentId[];
+      readonly sealed?: true | undefined;
       readonly actor: string;
     };
     result: Conversation;
@@ -108,6 +113,8 @@ export type WriterOperations = {
       readonly registered_at: string;
       readonly registration: AgentRegistration;
       readonly actor: string;
+      /** Where its keys are others than before: what the event says. */
+      readonly keys_change?: { readonly reason?: string };
     };
     result: undefined;
   };

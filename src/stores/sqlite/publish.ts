@@ -6,7 +6,7 @@ import { rankOf } from "../../core/messaging/order.ts";
 import type { StoreContext } from "./context.ts";
 import type { OpenDelivery } from "./open-delivery.ts";
 import type { FirstStanding, TextFields, WrittenPublication } from "./protocol.ts";
-import { provenanceColumn, toMessage } from "./rows.ts";
+import { provenanceColumn, sealedSize, toMessage } from "./rows.ts";
 
 /**
  * Hands publications to the writer, which decides about each in its transaction (so depth, duplicates and conversations
@@ -37,12 +37,17 @@ export async function publish(
 
 /** Text is made here, on the main thread, and not in a transaction. */
 export function toWire<P extends Publication>(publication: P): Omit<P, keyof TextFields> & TextFields {
-  const { metadata, provenance, from_agent } = publication;
-  return { ...publication, metadata: JSON.stringify(metadata), provenance: provenanceColumn(provenance, from_agent) };
+  const { metadata, provenance, sealed, from_agent } = publication;
+  return {
+    ...publication,
+    metadata: JSON.stringify(metadata),
+    provenance: provenanceColumn(provenance, from_agent),
+    sealed: sealed && JSON.stringify(sealed),
+  };
 }
 
-export function sizeOf({ content, recipients }: Publication): number {
-  return content.length + 512 + recipients.length * 256;
+export function sizeOf({ content, sealed, recipients }: Publication): number {
+  return content.length + (sealed ? sealedSize(sealed) : 0) + 512 + recipients.length * 256;
 }
 
 function settle(
@@ -81,11 +86,11 @@ function messageOf(publication: Publication, conversation_id: ConversationId, no
     offline: publication.offline,
     provenance: publication.provenance,
   };
-  const { to, reply_to, deliver_at_ms, expires_at_ms } = publication;
-  if ((to ?? reply_to ?? deliver_at_ms ?? expires_at_ms) === undefined) return message;
+  const { to, reply_to, deliver_at_ms, expires_at_ms, sealed } = publication;
+  if ((to ?? reply_to ?? deliver_at_ms ?? expires_at_ms ?? sealed) === undefined) return message;
   const deliver_at = deliver_at_ms === undefined ? undefined : toTimestamp(deliver_at_ms);
   const expires_at = expires_at_ms === undefined ? undefined : toTimestamp(expires_at_ms);
-  return { ...message, ...defined({ to, reply_to, deliver_at, expires_at }) };
+  return { ...message, ...defined({ to, reply_to, deliver_at, expires_at, sealed }) };
 }
 
 function newDelivery(

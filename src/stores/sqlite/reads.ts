@@ -1,15 +1,21 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import type { StoredEvent } from "../../app/ports.ts";
 import { defined } from "../../base/defined.ts";
-import { parseJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
-import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
+import type { ConversationStatus } from "../../contract/conversations.ts";
 import type { EventName } from "../../contract/events.ts";
 import type { AgentId, ConversationId, MessageId } from "../../contract/messages.ts";
 import type { FieldCipher } from "../../crypto/field-cipher.ts";
 import { type DeliveryRow, deliveryColumns } from "./delivery-rows.ts";
 import type { ReaderQuestion, ReaderQuestions } from "./reader-protocol.ts";
-import { type MessageRow, messageColumns, toMessage } from "./rows.ts";
+import {
+  type ConversationRow,
+  conversationColumns,
+  type MessageRow,
+  messageColumns,
+  toConversation,
+  toMessage,
+} from "./rows.ts";
 import { readMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
 
@@ -122,21 +128,18 @@ function readDeadDeliveries(
     .map((it) => ({ ...it }));
 }
 
-type ConversationRow = Omit<Conversation, "participants"> & { readonly participants: string };
-
 const statuses: readonly ConversationStatus[] = ["active", "archived", "closed"];
 
 function createConversationReads(db: DatabaseSync): Reads["conversations"] {
-  const columns = "c.id, c.participants, c.created_at, c.last_activity, c.status";
   const beyond = "(c.last_activity < ?2 OR (c.last_activity = ?2 AND c.id < ?3))";
   const latest = "ORDER BY c.last_activity DESC, c.id DESC LIMIT ?4";
   const ofAll = prepare<ConversationRow>(
     db,
-    `SELECT ${columns} FROM conversations AS c WHERE c.status = ?1 AND (c.last_activity, c.id) < (?2, ?3) ${latest}`,
+    `SELECT ${conversationColumns} FROM conversations AS c WHERE c.status = ?1 AND (c.last_activity, c.id) < (?2, ?3) ${latest}`,
   );
   const ofParticipant = prepare<ConversationRow>(
     db,
-    `SELECT ${columns} FROM conversation_participants AS p JOIN conversations AS c ON c.position = p.conversation_position
+    `SELECT ${conversationColumns} FROM conversation_participants AS p JOIN conversations AS c ON c.position = p.conversation_position
      WHERE p.agent_id = ?5 AND c.status = ?1 AND ${beyond} ${latest}`,
   );
   /** Sorts after every time and every id. */
@@ -158,9 +161,4 @@ function latestFirst(a: ConversationRow, b: ConversationRow): number {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function toConversation(row: ConversationRow): Conversation {
-  // Participants were written as an array of ids.
-  return { ...row, participants: parseJson(row.participants) as AgentId[] };
 }

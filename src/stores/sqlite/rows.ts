@@ -1,8 +1,10 @@
 import { defined } from "../../base/defined.ts";
 import { parseJson } from "../../base/json.ts";
+import type { Conversation } from "../../contract/conversations.ts";
 import { BusError } from "../../contract/errors.ts";
 import type { Address, AgentId, Message, Metadata } from "../../contract/messages.ts";
 import type { Provenance, TokenKind, Trust } from "../../contract/provenance.ts";
+import type { Sealed } from "../../contract/sealed.ts";
 import type { FieldCipher } from "../../crypto/field-cipher.ts";
 
 /** A row of `messages` as `messageColumns` selects it. */
@@ -17,6 +19,7 @@ export type MessageRow = Pick<
   readonly reply_to: Message["id"] | null;
   readonly deliver_at: string | null;
   readonly expires_at: string | null;
+  readonly sealed: string | null;
   /** Sealed, like the content; null where there is none. */
   readonly metadata: Uint8Array | null;
   readonly content: Uint8Array;
@@ -26,7 +29,7 @@ export type MessageRow = Pick<
 
 /** For `SELECT ${messageColumns} FROM messages AS m`. */
 export const messageColumns = `m.position, m.id, m.from_agent, m.to_agent, m.recipients, m."to", m.priority, m.timestamp, m.provenance,
-  m.conversation_id, m.message_type, m."when", m.offline, m.reply_to, m.deliver_at, m.expires_at, m.metadata, m.content,
+  m.conversation_id, m.message_type, m."when", m.offline, m.reply_to, m.deliver_at, m.expires_at, m.sealed, m.metadata, m.content,
   NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.message_position = m.position AND d.state <> 'acknowledged')
     AS acknowledged`;
 
@@ -89,8 +92,30 @@ export function toMessage(cipher: FieldCipher, row: MessageRow, body = openBody(
       deliver_at: row.deliver_at ?? undefined,
       expires_at: row.expires_at ?? undefined,
       unreadable: body.unreadable,
+      sealed: row.sealed === null ? undefined : (parseJson(row.sealed) as Sealed), // Likewise.
     }),
   };
+}
+
+/** Characters of a seal, about: its parts that can be long. */
+export function sealedSize(sealed: Sealed): number {
+  const perRecipient = 320;
+  const recipients = "recipients" in sealed ? sealed.recipients.length : 0;
+  return sealed.ciphertext.length + sealed.protected.length + recipients * perRecipient;
+}
+
+/** A row of `conversations` as `conversationColumns` selects it. */
+export type ConversationRow = Omit<Conversation, "participants" | "sealed"> & {
+  readonly participants: string;
+  readonly sealed: 0 | 1;
+};
+
+/** For `SELECT ${conversationColumns} FROM conversations AS c`. */
+export const conversationColumns = "c.id, c.participants, c.created_at, c.last_activity, c.status, c.sealed";
+
+export function toConversation({ sealed, ...row }: ConversationRow): Conversation {
+  // Participants were written as an array of ids.
+  return { ...row, participants: parseJson(row.participants) as AgentId[], ...(sealed === 1 && { sealed: true }) };
 }
 
 export function recipientsOf(row: Pick<MessageRow, "recipients" | "to_agent">): readonly AgentId[] {

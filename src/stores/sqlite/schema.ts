@@ -34,6 +34,7 @@ const migrations: readonly string[] = [
     reply_depth INTEGER NOT NULL,
     readable_ms INTEGER NOT NULL,
     idempotency_key TEXT,
+    sealed TEXT,                     -- JSON; its content and metadata are empty then
     metadata BLOB,                   -- JSON, sealed as crypto/field-cipher.ts has it; NULL where there is none
     content BLOB NOT NULL            -- likewise sealed
   ) STRICT;
@@ -87,7 +88,8 @@ const migrations: readonly string[] = [
     created_at TEXT NOT NULL,
     last_activity TEXT NOT NULL,     -- written late: see writer-conversations.ts
     status TEXT NOT NULL,
-    implicit INTEGER NOT NULL        -- opened by a message that named none, and found again by the next such message
+    implicit INTEGER NOT NULL,       -- opened by a message that named none, and found again by the next such message
+    sealed INTEGER NOT NULL          -- takes sealed messages only
   ) STRICT;
   CREATE INDEX conversations_implicit ON conversations (participants, position) WHERE implicit = 1 AND status = 'active';
   CREATE INDEX conversations_by_activity ON conversations (status, last_activity, id);

@@ -126,7 +126,15 @@ function refuseConversation(
   if (isOutsider(publication, conversation)) return notThere(publication, conversation_id);
   if (named && named !== conversation_id) return { outcome: "reply_to_elsewhere", conversation_id };
   if (!conversation) return { outcome: "conversation_not_found", conversation_id };
-  return conversation.status === "closed" ? { outcome: "conversation_closed", conversation_id } : undefined;
+  return refuseEntry(conversation, publication);
+}
+
+function refuseEntry(
+  { id, status, sealed }: OpenedConversation,
+  publication: WirePublication,
+): WrittenPublication | undefined {
+  if (sealed && publication.sealed === undefined) return { outcome: "sealed_only", conversation_id: id };
+  return status === "closed" ? { outcome: "conversation_closed", conversation_id: id } : undefined;
 }
 
 /** Whether the sender may only send into conversations of its own, and this is none. */

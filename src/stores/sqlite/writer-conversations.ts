@@ -1,8 +1,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import { invariant } from "../../base/invariant.ts";
-import { parseJson } from "../../base/json.ts";
 import type { Conversation, ConversationStatus } from "../../contract/conversations.ts";
 import type { AgentId, ConversationId } from "../../contract/messages.ts";
+import { type ConversationRow, toConversation } from "./rows.ts";
 import { writeMeta } from "./schema.ts";
 import { prepare } from "./statement.ts";
 
@@ -31,7 +31,7 @@ export type ConversationCache = {
   rollBack(): void;
 };
 
-type Row = Omit<Conversation, "participants"> & { participants: string; position: number; implicit: 0 | 1 };
+type Row = ConversationRow & { readonly position: number; readonly implicit: 0 | 1 };
 
 /** Beyond this many the cache starts afresh: those in use come back with one look-up each. */
 const mostCached = 20_000;
@@ -47,13 +47,9 @@ export function createConversationCache(db: DatabaseSync): ConversationCache {
     return conversation;
   }
 
-  function fromRow(row: Row): OpenedConversation {
-    return remember({
-      ...row,
-      participants: parseJson(row.participants) as AgentId[], // Written below, from ids.
-      last_activity: activity.of(row.id) ?? row.last_activity,
-      implicit: row.implicit === 1,
-    });
+  function fromRow({ position, implicit, ...row }: Row): OpenedConversation {
+    const last_activity = activity.of(row.id) ?? row.last_activity;
+    return remember({ ...toConversation(row), position, last_activity, implicit: implicit === 1 });
   }
 
   function forget(): void {
@@ -144,16 +140,16 @@ function createActivity() {
 }
 
 function insertRow(sql: ReturnType<typeof statements>, conversation: Conversation, implicit: boolean): number {
-  const { id, participants, created_at, last_activity, status } = conversation;
+  const { id, participants, created_at, last_activity, status, sealed } = conversation;
   const key = JSON.stringify(participants);
-  const row = sql.insert.get(id, key, created_at, last_activity, status, implicit ? 1 : 0);
+  const row = sql.insert.get(id, key, created_at, last_activity, status, implicit ? 1 : 0, sealed ? 1 : 0);
   invariant(row, "an insert with RETURNING answers a row");
   for (const agent_id of participants) sql.insertParticipant.run(agent_id, row.position);
   return row.position;
 }
 
 function statements(db: DatabaseSync) {
-  const columns = "position, id, participants, created_at, last_activity, status, implicit";
+  const columns = "position, id, participants, created_at, last_activity, status, implicit, sealed";
   return {
     byId: prepare<Row>(db, `SELECT ${columns} FROM conversations WHERE id = ?`),
     implicit: prepare<Row>(
@@ -163,8 +159,8 @@ function statements(db: DatabaseSync) {
     ),
     insert: prepare<{ position: number }>(
       db,
-      `INSERT INTO conversations (id, participants, created_at, last_activity, status, implicit)
-       VALUES (?, ?, ?, ?, ?, ?) RETURNING position`,
+      `INSERT INTO conversations (id, participants, created_at, last_activity, status, implicit, sealed)
+       VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position`,
     ),
     insertParticipant: prepare(db, "INSERT OR IGNORE INTO conversation_participants VALUES (?, ?)"),
     changeStatus: prepare(db, "UPDATE conversations SET status = ? WHERE id = ?"),

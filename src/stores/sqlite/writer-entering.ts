@@ -1,3 +1,4 @@
+import { defined } from "../../base/defined.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { ConversationId } from "../../contract/messages.ts";
 import type { WireImport, WirePublication } from "./protocol.ts";
@@ -49,16 +50,17 @@ export function openConversation(
     readonly participants: WirePublication["participants"];
     readonly actor: string;
     readonly implicit: boolean;
+    readonly sealed?: true | undefined;
     readonly opened_ms: number;
     readonly now_ms: number;
   },
 ): OpenedConversation {
-  const { id, actor, implicit, opened_ms, now_ms } = opening;
+  const { id, actor, implicit, sealed, opened_ms, now_ms } = opening;
   const participants = [...new Set(opening.participants)].sort();
   const created_at = toTimestamp(opened_ms);
   state.note({ event: "conversation_opened", at_ms: now_ms, conversation_id: id, actor });
   const conversation = { id, participants, created_at, last_activity: created_at, status: "active" } as const;
-  return state.conversations.insert(conversation, implicit);
+  return state.conversations.insert({ ...conversation, ...defined({ sealed }) }, implicit);
 }
 
 function reactivate(

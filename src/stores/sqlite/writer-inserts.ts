@@ -23,7 +23,7 @@ export type Inserts = {
 };
 
 export function createInserts(db: DatabaseSync, cipher: FieldCipher): Inserts {
-  const message = prepare(db, `INSERT INTO messages VALUES (${Array(21).fill("?").join(", ")})`);
+  const message = prepare(db, `INSERT INTO messages VALUES (${Array(22).fill("?").join(", ")})`);
   const fresh = prepare(
     db,
     `INSERT INTO deliveries (message_position, recipient, agent_id, state, expires_ms) VALUES (?, ?, ?, ?, ?)`,
@@ -87,6 +87,7 @@ function messageValues(
     place.reply_depth,
     place.readable_ms,
     it.idempotency_key ?? null,
+    it.sealed ?? null,
     sealed.metadata,
     sealed.content,
   ];

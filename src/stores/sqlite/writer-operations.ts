@@ -95,8 +95,8 @@ function arrivalOperations(
 function conversationOperations(state: WriterState): Pick<Perform, "open_conversation" | "change_status"> {
   const { conversations } = state;
   return {
-    open_conversation({ now_ms, id, participants, actor }) {
-      const opening = { id, participants, actor, implicit: false, opened_ms: now_ms, now_ms };
+    open_conversation({ now_ms, id, participants, sealed, actor }) {
+      const opening = { id, participants, actor, sealed, implicit: false, opened_ms: now_ms, now_ms };
       return asConversation(conversations.byId(id) ?? openConversation(state, opening));
     },
 
@@ -109,8 +109,8 @@ function conversationOperations(state: WriterState): Pick<Perform, "open_convers
   };
 }
 
-function asConversation({ id, participants, created_at, last_activity, status }: OpenedConversation) {
-  return { id, participants, created_at, last_activity, status };
+function asConversation({ position: _, implicit: __, ...conversation }: OpenedConversation) {
+  return conversation;
 }
 
 function tokenOperations({ db }: WriterState): Pick<Perform, "put_token"> {
@@ -157,10 +157,11 @@ function agentOperations(state: WriterState): Pick<Perform, "put_agent" | "remov
   );
   const remove = prepare(state.db, "DELETE FROM agents WHERE agent_id = ?");
   return {
-    put_agent({ now_ms, registered_at, registration, actor }): undefined {
+    put_agent({ now_ms, registered_at, registration, actor, keys_change }): undefined {
       const { agent_id } = registration;
       put.run(agent_id, registered_at, JSON.stringify(registration));
       state.note({ event: "agent_registered", at_ms: now_ms, agent_id, actor });
+      if (keys_change) state.note({ event: "agent_keys_changed", at_ms: now_ms, agent_id, actor, ...keys_change });
     },
 
     remove_agent({ now_ms, agent_id, actor }): undefined {
