@@ -60,10 +60,7 @@ describe("sealing on the command line", () => {
     const forged = JSON.stringify({ ...messages[0].sealed, tag: "A".repeat(22) });
     const envelope = ["--from", "ada", "--to-agent", "bob", "--sealed", forged];
     await done(here("send", ...envelope, "--id", "0198c0de-0000-7000-8000-000000000001"));
-    assert.match(
-      await done(there("claim", "bob", "--limit", "2")),
-      /the seal of message .* does not hold/,
-    );
+    assert.match(await done(there("claim", "bob", "--limit", "2")), /the seal of message .* does not hold/);
     await done(here("remove", "bob"));
     const dead = await done(there("dead"));
     assert.match(dead, /xyzzy/);

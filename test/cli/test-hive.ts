@@ -23,7 +23,11 @@ export async function openTestHive(): Promise<TestHive> {
     flags: { port: "0", data_dir: folder.path, log_level: "silent" },
     environment: { XDG_CONFIG_HOME: configurationFolder },
   });
-  const environment = { HIVEPOST_URL: hive.url, HIVEPOST_DATA_DIR: hive.dataDir };
+  const environment = {
+    HIVEPOST_URL: hive.url,
+    HIVEPOST_DATA_DIR: hive.dataDir,
+    XDG_CONFIG_HOME: configurationFolder,
+  };
   const hivepost = (...argv: string[]) => run(argv, { environment });
   return {
     url: hive.url,
