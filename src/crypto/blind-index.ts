@@ -10,21 +10,24 @@ import { createHmac, type KeyObject } from "node:crypto";
  * of one kind is also one of another. Whoever can also send messages can find the hash of words they have sent.
  */
 
-/** 80 bits: among a million different words, two share a term with a chance of 4 in 10^13; a hit is checked anyway. */
-const termBytes = 10;
+/**
+ * 40 bits: one word in a million shares its term with another of a million, and a hit is checked anyway. A term is about as
+ * long as a word, so that the index is no larger and no slower than one of words.
+ */
+const termBytes = 5;
 
 /** 5 bits to a letter, 10 to a pair. Digits and small letters only, so that any tokenizer keeps a term as one word. */
 const letters = "0123456789abcdefghijklmnopqrstuv";
 const pairs = Array.from({ length: 1024 }, (_, bits) => `${letters[bits >> 5]}${letters[bits & 31]}`);
 
-/** Terms remembered per generation: two generations of 32,768 words take about 10 MiB, and cover a language's daily words. */
+/** Terms remembered per generation and kind: two generations of 32,768 words take about 10 MiB, and cover a language's daily words. */
 const generationSize = 32_768;
 /** Longer values are rare and seldom repeat; they are worked out each time, so that memory has a limit. */
 const longestRemembered = 128;
 
 export type BlindIndex = {
   /**
-   * What stands in the index for a value: 16 characters of [0-9a-v].
+   * What stands in the index for a value: 8 characters of [0-9a-v].
    *
    * @param kind What sort of value, e.g. a word of a text or the path of a metadata field: equal values of different
    *   kinds have unrelated terms.
@@ -32,35 +35,38 @@ export type BlindIndex = {
   term(kind: string, value: string): string;
 };
 
-/** Terms by kind and value. */
-type Generation = Map<string, Map<string, string>>;
+/** The terms of one kind: what was asked for lately, and what was before that. */
+type Remembered = { recent: Map<string, string>; older: Map<string, string> };
 
 /**
- * A term is the first 80 bits of HMAC-SHA-256 over `<length of kind>|<kind>|<value>` in UTF-8 (the length in UTF-16 units), in base32hex, small letters.
+ * A term is the first 40 bits of HMAC-SHA-256 over `<length of kind>|<kind>|<value>` in UTF-8 (the length in UTF-16 units), in base32hex, small letters.
  * Remembered terms cost 0.1 µs, others 10 µs (bench `crypto`, 2026-11, a machine under load).
  */
 export function createBlindIndex(indexKey: KeyObject): BlindIndex {
-  let recent: Generation = new Map();
-  let older: Generation = new Map();
-  let remembered = 0;
-  const remember = (kind: string, value: string, term: string) => {
-    if (kind.length + value.length > longestRemembered) return;
-    if (remembered === generationSize) {
-      older = recent;
-      recent = new Map();
-      remembered = 0;
+  const kinds = new Map<string, Remembered>();
+  const ofKind = (kind: string): Remembered => {
+    let it = kinds.get(kind);
+    if (!it) {
+      it = { recent: new Map(), older: new Map() };
+      kinds.set(unshared(kind), it);
     }
-    remembered += 1;
-    const ofKind = recent.get(kind);
-    if (ofKind) ofKind.set(unshared(value), term);
-    else recent.set(unshared(kind), new Map([[unshared(value), term]]));
+    return it;
+  };
+  const remember = (it: Remembered, value: string, term: string) => {
+    if (value.length > longestRemembered) return;
+    if (it.recent.size === generationSize) {
+      it.older = it.recent;
+      it.recent = new Map();
+    }
+    it.recent.set(unshared(value), term);
   };
   return {
     term(kind, value) {
-      const known = recent.get(kind)?.get(value);
+      const it = ofKind(kind);
+      const known = it.recent.get(value);
       if (known !== undefined) return known;
-      const term = older.get(kind)?.get(value) ?? computeTerm(indexKey, kind, value);
-      remember(kind, value, term);
+      const term = it.older.get(value) ?? computeTerm(indexKey, kind, value);
+      remember(it, value, term);
       return term;
     },
   };

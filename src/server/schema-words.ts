@@ -51,6 +51,8 @@ const patterns = [
 function describeText({ pattern, minLength, maxLength }: Schema): string {
   const text = `text${describeRange(minLength, maxLength, " characters")}`;
   if (typeof pattern !== "string") return text;
+  const base64url = /^\^\[A-Za-z0-9_-\](?:\{(\d+)\}|\+)\$$/.exec(pattern);
+  if (base64url) return `${base64url[1] ? `text of ${base64url[1]} characters` : text} in base64url`;
   const known = patterns.find(([start]) => pattern.startsWith(start));
   return known?.[1] ?? `${text} of the form ${pattern}`;
 }

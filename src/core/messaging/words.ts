@@ -12,11 +12,14 @@ export const longestWord = 64;
  * underscores; each word once, in order of first occurrence.
  */
 export function words(text: string): string[] {
-  if (isAscii(text)) {
-    return unique((text.toLowerCase().match(asciiWord) ?? []).map((it) => it.slice(0, longestWord)));
-  }
+  return [...new Set(wordsInOrder(text))];
+}
+
+/** The words as they follow each other, again wherever they come again. */
+export function wordsInOrder(text: string): string[] {
+  if (isAscii(text)) return (text.toLowerCase().match(asciiWord) ?? []).map(cutAscii);
   const runs = text.normalize("NFKC").toLowerCase().match(word) ?? [];
-  return unique(runs.flatMap((run) => (unspaced.test(run) ? splitUnspaced(run) : [run])).map(cut));
+  return runs.flatMap((run) => (unspaced.test(run) ? splitUnspaced(run) : [run])).map(cut);
 }
 
 export function isAscii(text: string): boolean {
@@ -28,8 +31,8 @@ export function isWordAt(text: string, at: number): boolean {
   return asciiWordCodes[text.charCodeAt(at)] === 1;
 }
 
-function unique(texts: readonly string[]): string[] {
-  return [...new Set(texts)];
+function cutAscii(text: string): string {
+  return text.length <= longestWord ? text : text.slice(0, longestWord);
 }
 
 /** Cuts between code points, so that no half surrogate is left. */

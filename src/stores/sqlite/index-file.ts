@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Headers, headerTermsOf, type Term, type TermKind } from "../../core/messaging/terms.ts";
-import { words } from "../../core/messaging/words.ts";
+import { wordsInOrder } from "../../core/messaging/words.ts";
 import type { BlindIndex } from "../../crypto/blind-index.ts";
 
 /*
@@ -73,7 +73,7 @@ function tokenOf({ kind, value }: Term, blind: BlindIndex): string {
 /** The text from which the tokenizer makes every token of a message. */
 export function textToIndex(content: string, headers: Headers, blind: BlindIndex): string {
   let text = "";
-  for (const word of words(content)) text += `${blind.term("word", word)} `;
+  for (const word of wordsInOrder(content)) text += `${blind.term("word", word)} `;
   for (const term of headerTermsOf(headers)) text += `${tokenOf(term, blind)} `;
   return text;
 }
