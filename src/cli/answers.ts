@@ -69,7 +69,7 @@ const printers: Printers = {
   getKeys: keysBlock,
   rotateKeys: (keys) => `epoch ${keys.epoch} from now on\n${keysBlock(keys)}`,
   rewrapKeys: (keys) =>
-    `the data keys are wrapped by another master key; keep the old one for as long as you keep backups made before\n${keysBlock(keys)}`,
+    `the data keys are wrapped by another master key; keep the old one for as long as you keep backups made before.\nWhere you named a file, start the server with HIVEPOST_MASTER_KEY_FILE from now on.\n${keysBlock(keys)}`,
   reencryptMessages: keysBlock,
   readAudit: ({ entries, next_cursor }, columns) =>
     entries.length === 0 ? "no entry found\n" : auditTable(entries, columns) + more(next_cursor),

@@ -21,7 +21,8 @@ export type MasterKeys = {
    * Makes another master key. Nothing relies on it until the data keys are wrapped by it; then `settle` has it found.
    *
    * @param key_file Where it is to be instead: made there, unless the file has a key already.
-   * @throws BusError `invalid_input` where the key in use comes from the environment, and no file is named.
+   * @throws BusError `invalid_input` where the key in use comes from the environment and no file is named, or the file's path is
+   * not absolute.
    */
   next(key_file?: string): Promise<{ readonly provider: KeyProvider; settle(): Promise<void> }>;
 };
@@ -55,7 +56,13 @@ export function openMasterKeys({ key, file: named, data_dir, randomBytes, onMade
 
     async next(key_file) {
       if (key_file !== undefined) {
-        const provider = await providerIn(path.resolve(key_file), false);
+        if (!path.isAbsolute(key_file)) {
+          throw new BusError(
+            "invalid_input",
+            `key_file: ${key_file} is no absolute path, as the server's machine has it`,
+          );
+        }
+        const provider = await providerIn(path.normalize(key_file), false);
         return { provider, settle: async () => undefined };
       }
       if (key !== undefined) {

@@ -114,6 +114,13 @@ describe("the master key of a hive", () => {
     assert.deepEqual(it.made, []);
   });
 
+  it("is not looked for relative to wherever the server was started", async () => {
+    await using it = await scene();
+    const keys = it.open();
+    await keys.current(undefined);
+    await assert.rejects(keys.next("other.key"), { code: "invalid_input", message: /absolute/ });
+  });
+
   it("is not taken from within the data folder", async () => {
     await using it = await scene();
     const keys = it.open();
