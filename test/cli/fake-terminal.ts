@@ -3,6 +3,8 @@ import type { Screen, Terminal } from "../../src/cli/terminal.ts";
 
 export type Ran = { readonly code: number; readonly out: string; readonly err: string };
 
+import { configurationFolder } from "../support/configuration.ts";
+
 export type FakeTerminal = Terminal & { readonly out: () => string; readonly err: () => string };
 
 /** A terminal that keeps what is written to it. */
@@ -24,7 +26,7 @@ export function fakeTerminal(options: {
   return {
     stdout: screen(out),
     stderr: screen(err),
-    environment: options.environment ?? {},
+    environment: { XDG_CONFIG_HOME: configurationFolder, ...options.environment },
     readStdin: async () => options.stdin ?? "",
     out: () => out.join(""),
     err: () => err.join(""),

@@ -5,6 +5,7 @@ import { openKeyStore } from "../../src/client/key-store-node.ts";
 import type { KeyStore } from "../../src/client/sealed/key-store.ts";
 import { type SealedClient, type SealedClientOptions, sealedClient } from "../../src/client/sealed/sealed-client.ts";
 import { type RunningHive, serve } from "../../src/serve.ts";
+import { configurationFolder } from "../support/configuration.ts";
 import { temporaryFolder } from "../support/fixtures.ts";
 
 /** A real server on a real disk, and agents on machines of their own: each has its token, its folder of keys and its client. */
@@ -30,7 +31,7 @@ export async function openSealedHive(): Promise<SealedHive> {
   const start = (port: string) =>
     serve({
       flags: { port, data_dir: dataDir, log_level: "silent", backoff_base_ms: "1", max_attempts: "3" },
-      environment: {},
+      environment: { XDG_CONFIG_HOME: configurationFolder },
     });
   let hive: RunningHive = await start("0");
   opened.defer(() => hive[Symbol.asyncDispose]());
