@@ -286,6 +286,17 @@ describe("an agent's token", () => {
     await mailroom.registerAgent({ agent_id: bob, aliases: [dan] }, operatorCall);
   });
 
+  it("keeps no name that it took before the other agent had a token: that token is not made", async () => {
+    await using world = await createWorld();
+    const { mailroom } = world;
+    const dan = "dan" as typeof bob;
+    await mailroom.registerAgent({ agent_id: bob, aliases: [dan] }, call);
+    const making = () => mailroom.createToken({ scopes: ["agent"], agent_id: dan }, operatorCall);
+    await assert.rejects(making, { code: "alias_taken", message: /means the agent bob/ });
+    await mailroom.registerAgent({ agent_id: bob }, operatorCall);
+    assert.equal((await making()).agent_id, dan);
+  });
+
   it("speaks for its agent under every name that one has", async () => {
     await using world = await createWorld();
     const { mailroom } = world;
