@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { openAccess } from "../../src/app/access.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { toTimestamp } from "../../src/base/time.ts";
+import { backupDatabase, restoreDatabase } from "../../src/stores/sqlite/backup.ts";
 import { databaseName } from "../../src/stores/sqlite/schema.ts";
 import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { ada, clockAt, monday_ms, temporaryFolder, testPolicy } from "../support/fixtures.ts";
@@ -116,5 +117,37 @@ describe("what is written of a token", () => {
     }
     await using again = await openHive(folder.path);
     assert.equal(again.access.list()[0]?.last_used_at, used_at);
+  });
+});
+
+describe("a token that was revoked after a backup was made", () => {
+  it("stays void where the backup takes the place of the database that knows, and comes back where nothing knows", async () => {
+    await using folder = await temporaryFolder();
+    await using elsewhere = await temporaryFolder();
+    const backup = path.join(folder.path, "backup.db");
+    const issue = async (hive: Awaited<ReturnType<typeof openHive>>) =>
+      await hive.access.issue({ scopes: ["operate"] }, "operator");
+    const issued = await (async () => {
+      await using hive = await openHive(folder.path);
+      return { leaked: await issue(hive), kept: await issue(hive) };
+    })();
+    await backupDatabase(folder.path, backup, () => undefined);
+    {
+      await using hive = await openHive(folder.path);
+      await hive.access.revoke(issued.leaked.key_id);
+    }
+    await restoreDatabase(backup, folder.path, { force: true });
+    await restoreDatabase(backup, elsewhere.path, { force: false });
+    const opens = async (data_dir: string) => {
+      await using hive = await openHive(data_dir);
+      return [issued.leaked, issued.kept].map(({ token }) => hive.access.authenticate(token) !== undefined);
+    };
+    assert.deepEqual(
+      [await opens(folder.path), await opens(elsewhere.path)],
+      [
+        [false, true],
+        [true, true],
+      ],
+    );
   });
 });
