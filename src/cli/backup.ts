@@ -61,7 +61,7 @@ export const restoreCommand: Command = {
     const aside =
       moved_to === undefined
         ? "tokens are as they were at the backup: revoke again what was revoked since then\n"
-        : `what was there is in ${visibleLine(moved_to)}; tokens that were revoked there stay revoked\n`;
+        : `what was there is in ${visibleLine(moved_to)}\ntokens that were revoked there stay revoked\n`;
     const line = `restored ${visibleLine(folder)} from ${visibleLine(file)} (${describe(counts)})\n${aside}`;
     terminal.stdout.write(json ? `${jsonLine({ folder, counts, moved_to })}\n` : line);
     return 0;

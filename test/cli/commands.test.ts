@@ -98,7 +98,7 @@ describe("each command", () => {
     await hive.matches(["agent", "each-a"], /each-ada: alive, available\n {2}aliases +each-a\n {2}program +"codex"\n/);
     await hive.matches(
       ["heartbeat", "each-ada", "--status", "busy", "--task", "login page"],
-      /each-ada: alive, busy\n[\s\S]*task +login page/,
+      /each-ada: alive, busy\n[\s\S]*task +"login page"/,
     );
     const conversation = await hive.json("open", "each-ada", "each-bob");
     const id = String(conversation["id"]);
