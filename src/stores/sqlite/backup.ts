@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { chmod, copyFile, open, rename } from "node:fs/promises";
 import path from "node:path";
-import { backup, DatabaseSync } from "node:sqlite";
+import { backup, DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { BusError } from "../../contract/errors.ts";
 import { makePrivate, openConnection } from "./connection.ts";
 import { asDamage, damaged } from "./damage.ts";
@@ -9,6 +9,7 @@ import { isDamage } from "./failure.ts";
 import { requireDatabase } from "./folder.ts";
 import { lockFolder } from "./lock.ts";
 import { databaseName, readMetaText, removeMeta, schemaVersion, schemaVersionOf, writeMetaText } from "./schema.ts";
+import { prepare } from "./statement.ts";
 
 /** How far a long piece of work is: of `total` steps `done` are done. */
 export type OnProgress = (progress: { readonly done: number; readonly total: number }) => void;
@@ -180,20 +181,25 @@ async function moveAside(folder: string): Promise<string | undefined> {
   return aside;
 }
 
-type OfTheFolder = { readonly audit_head?: string | undefined; readonly revoked: readonly Revoked[] };
-type Revoked = { readonly key_id: string; readonly revoked_at: string };
+type Row = Readonly<Record<string, SQLInputValue>>;
+type OfTheFolder = { readonly audit_head?: string | undefined; readonly revoked: readonly Row[] };
+
+const tokenColumns = "key_id hash scopes agent_id created_at created_by expires_at last_used_at revoked_at".split(" ");
 
 /**
  * The audit log belongs to the folder and not to the backup, so what was known of its end stays known. And a token that was
- * revoked after the backup was made does not come back to life with it.
+ * revoked after the backup was made does not come back to life with it, nor one that the backup knows nothing of.
  */
 function keepWhatIsOfTheFolder(from: string, into: string): void {
   const { audit_head, revoked } = existsSync(from) ? readOfTheFolder(from) : { revoked: [] };
   using db = new DatabaseSync(into);
   if (audit_head === undefined) removeMeta(db, "audit_head");
   else writeMetaText(db, "audit_head", audit_head);
-  const revoke = db.prepare("UPDATE tokens SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL");
-  for (const { key_id, revoked_at } of revoked) revoke.run(revoked_at, key_id);
+  const revoke = db.prepare(
+    `INSERT INTO tokens (${tokenColumns.join(", ")}) VALUES (${tokenColumns.map((it) => `:${it}`).join(", ")})
+     ON CONFLICT (key_id) DO UPDATE SET revoked_at = COALESCE(revoked_at, excluded.revoked_at)`,
+  );
+  for (const row of revoked) revoke.run({ ...row });
 }
 
 /** Nothing where the database is too damaged to say; then the audit log tells that its end is not known. */
@@ -201,8 +207,11 @@ function readOfTheFolder(file: string): OfTheFolder {
   try {
     using db = openConnection(file, "reader");
     if (schemaVersionOf(db) === 0) return { revoked: [] };
-    const rows = db.prepare("SELECT key_id, revoked_at FROM tokens WHERE revoked_at IS NOT NULL").all();
-    return { audit_head: readMetaText(db, "audit_head"), revoked: rows as Revoked[] };
+    const revoked = prepare<Row>(
+      db,
+      `SELECT ${tokenColumns.join(", ")} FROM tokens WHERE revoked_at IS NOT NULL`,
+    ).all();
+    return { audit_head: readMetaText(db, "audit_head"), revoked };
   } catch (error) {
     if (isDamage(error)) return { revoked: [] };
     throw error;
