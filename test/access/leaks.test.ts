@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
@@ -131,6 +131,7 @@ describe("what is secret", () => {
         `${name} is shown`,
       );
     }
+    assert.deepEqual(filesOpenToOthers(folder.path), []);
     const lying = filesWith(folder.path, secrets);
     assert.deepEqual(lying.sort(), [
       "admin's token in admin.token",
@@ -143,6 +144,13 @@ describe("what is secret", () => {
 /** Name of the file in which a replaced master key is kept. */
 function retired(key_file: string): string {
   return readdirSync(path.dirname(key_file)).find((it) => it.includes(".master-")) ?? "";
+}
+
+function filesOpenToOthers(folder: string): string[] {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((it) => it.isFile());
+  return files
+    .map(({ name, parentPath }) => path.join(parentPath, name))
+    .filter((file) => (statSync(file).mode & 0o077) !== 0);
 }
 
 function filesWith(folder: string, secrets: ReadonlyMap<string, string>): string[] {
