@@ -5,7 +5,7 @@ import type { AgentId } from "../contract/messages.ts";
 import { healthOf } from "../core/fleet/health.ts";
 import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
-import { sendDeathNotices } from "./notices.ts";
+import { operator, postmaster, sendDeathNotices } from "./notices.ts";
 import { endLeasesOf, type Office } from "./office.ts";
 import type { KnownAgent } from "./ports.ts";
 
@@ -51,12 +51,16 @@ export function agentOperations(office: Office): AgentOperations {
   };
 }
 
-/** An agent gives itself no name under which another one has a token: mail for that one would come to it. */
+/**
+ * An agent gives itself no name under which another one has a token, or under which operators and the bus write: what is sent
+ * to that one, or answered, would come to it.
+ */
 function requireFreeNames({ access }: Office, { aliases = [] }: AgentRegistration, call: Call): void {
   const only = actsAs(call);
-  const taken = only === undefined ? undefined : aliases.find((it) => it !== only && access.isHeld(it));
+  if (only === undefined) return;
+  const taken = aliases.find((it) => it !== only && (it === operator || it === postmaster || access.isHeld(it)));
   if (taken === undefined) return;
-  throw new BusError("alias_taken", `the name ${taken} already means the agent ${taken}; choose another`);
+  throw new BusError("alias_taken", `the name ${taken} already means somebody else; choose another`);
 }
 
 export function actorOf({ caller }: Call): string {

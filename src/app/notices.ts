@@ -7,6 +7,9 @@ import type { Death, Publication } from "./ports.ts";
 /** Who the bus itself writes as. */
 export const postmaster = "hivepost" as AgentId;
 
+/** Who a caller without an agent of its own writes as, where it names nobody. */
+export const operator = "operator" as AgentId;
+
 /** No token brings this about, whatever name it is sent under. */
 const provenance: Provenance = { actor: postmaster, token: "system", trust: "hivepost" };
 

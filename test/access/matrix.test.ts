@@ -286,6 +286,18 @@ describe("an agent's token", () => {
     await mailroom.registerAgent({ agent_id: bob, aliases: [dan] }, operatorCall);
   });
 
+  it("takes no name under which operators or the bus write, to whom others answer", async () => {
+    await using world = await createWorld();
+    const { mailroom } = world;
+    for (const name of ["operator", "hivepost"] as (typeof bob)[]) {
+      const squatting = mailroom.registerAgent({ agent_id: bob, aliases: [name] }, call);
+      await assert.rejects(squatting, { code: "alias_taken" });
+      const answer = mailroom.sendMessage({ to_agent: name, content }, call);
+      await assert.rejects(answer, { code: "agent_not_found" });
+      await mailroom.registerAgent({ agent_id: name }, operatorCall);
+    }
+  });
+
   it("keeps no name that it took before the other agent had a token: that token is not made", async () => {
     await using world = await createWorld();
     const { mailroom } = world;
