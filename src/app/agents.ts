@@ -8,7 +8,7 @@ import { areGenuine, fingerprint } from "../crypto/sealed/keys.ts";
 import { noteDone } from "./audited.ts";
 import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
-import { sendDeathNotices } from "./notices.ts";
+import { operator, postmaster, sendDeathNotices } from "./notices.ts";
 import { endLeasesOf, type Office } from "./office.ts";
 import type { KnownAgent } from "./ports.ts";
 
@@ -70,12 +70,16 @@ export function agentOperations(office: Office): AgentOperations {
   };
 }
 
-/** An agent gives itself no name under which another one has a token: mail for that one would come to it. */
+/**
+ * An agent gives itself no name under which another one has a token, or under which operators and the bus write: what is sent
+ * to that one, or answered, would come to it.
+ */
 function requireFreeNames({ access }: Office, { aliases = [] }: AgentRegistration, call: Call): void {
   const only = actsAs(call);
-  const taken = only === undefined ? undefined : aliases.find((it) => it !== only && access.isHeld(it));
+  if (only === undefined) return;
+  const taken = aliases.find((it) => it !== only && (it === operator || it === postmaster || access.isHeld(it)));
   if (taken === undefined) return;
-  throw new BusError("alias_taken", `the name ${taken} already means the agent ${taken}; choose another`);
+  throw new BusError("alias_taken", `the name ${taken} already means somebody else; choose another`);
 }
 
 /** Keys never change in silence: an event says so to all who follow, and the audit log to those who ask later. */

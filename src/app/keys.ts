@@ -1,5 +1,6 @@
 import type { Clock, StartTimer } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import { createQueue } from "../base/queue.ts";
 import type { RandomBytes } from "../base/uuid.ts";
 import type { KeyStatus } from "../contract/keys.ts";
 import type { KeyProvider } from "../crypto/key-provider.ts";
@@ -50,11 +51,27 @@ export async function openHiveKeys(options: HiveKeysOptions): Promise<HiveKeys> 
   await store.use(ring.cipherKeys());
   const reencryption = createReencryption(options);
   if (await store.isReencrypting()) reencryption.start();
+  // Two replacements at once would move each other's key files, and a key that the data keys are wrapped by could be lost.
+  const inTurn = createQueue();
 
   async function rotate(): Promise<void> {
     const epoch = await ring.rotate();
     await store.use(ring.cipherKeys());
     log.info({ epoch }, "sealing under a new key");
+  }
+
+  async function rewrap(key_file: string | undefined): Promise<void> {
+    const next = await masterKeys.next(key_file);
+    await ring.rewrap(next.provider);
+    await next.settle();
+    provider = next.provider;
+    log.info({ master_key: provider.id, source: provider.source }, "the data keys are wrapped by another master key");
+  }
+
+  async function rotateIfDue(): Promise<void> {
+    if (!(await ring.status()).rotation_due) return;
+    await rotate();
+    await audit.note({ event: "key_rotated", actor: "system", detail: { epoch: (await ring.status()).epoch } });
   }
 
   async function status(): Promise<KeyStatus> {
@@ -63,27 +80,21 @@ export async function openHiveKeys(options: HiveKeysOptions): Promise<HiveKeys> 
 
   return {
     status,
-    async rotate() {
-      await rotate();
-      return status();
-    },
-    async rewrap(key_file) {
-      const next = await masterKeys.next(key_file);
-      await ring.rewrap(next.provider);
-      await next.settle();
-      provider = next.provider;
-      log.info({ master_key: provider.id, source: provider.source }, "the data keys are wrapped by another master key");
-      return status();
-    },
+    rotate: () =>
+      inTurn(async () => {
+        await rotate();
+        return status();
+      }),
+    rewrap: (key_file) =>
+      inTurn(async () => {
+        await rewrap(key_file);
+        return status();
+      }),
     async reencrypt() {
       reencryption.start();
       return status();
     },
-    async rotateIfDue() {
-      if (!(await ring.status()).rotation_due) return;
-      await rotate();
-      await audit.note({ event: "key_rotated", actor: "system", detail: { epoch: (await ring.status()).epoch } });
-    },
+    rotateIfDue: () => inTurn(rotateIfDue),
     [Symbol.asyncDispose]: reencryption.stop,
   };
 }

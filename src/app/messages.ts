@@ -11,14 +11,11 @@ import { type Payload, saysTheSame } from "../core/messaging/payload.ts";
 import { actorOf } from "./agents.ts";
 import { actsAs } from "./guard.ts";
 import type { Call, Mailroom } from "./mailroom.ts";
-import { sendRerouteNotice } from "./notices.ts";
+import { operator, sendRerouteNotice } from "./notices.ts";
 import type { Office } from "./office.ts";
 import type { Publication, PublishOutcome, PublishRefusal } from "./ports.ts";
 import { findRecipients } from "./recipients.ts";
 import { requireReaders, requireSealable } from "./sealing.ts";
-
-/** Who a caller without an agent of its own writes as, where it names nobody. */
-const operator = "operator" as AgentId;
 
 type SendOperations = Pick<Mailroom, "sendMessage" | "sendMessages">;
 type BatchResult = Output<"sendMessages">["results"][number];

@@ -7,18 +7,24 @@ import type { Death, Publication } from "./ports.ts";
 /** Who the bus itself writes as. */
 export const postmaster = "hivepost" as AgentId;
 
+/** Who a caller without an agent of its own writes as, where it names nobody. */
+export const operator = "operator" as AgentId;
+
 /** No token brings this about, whatever name it is sent under. */
 const provenance: Provenance = { actor: postmaster, token: "system", trust: "hivepost" };
 
 /**
- * Tells each sender that a message was given up, and why. Sending a notice again is harmless: its idempotency key names
+ * Tells each sender that a message was given up, and why. The content is the bus's alone, since readers trust what it says: a recipient
+ * that rejects a message could have anything said there. Sending a notice again is harmless: its idempotency key names
  * the death. A sender that is not registered has no inbox to be told in; it finds the message among the dead letters.
  */
 export async function sendDeathNotices(office: Office, deaths: readonly Death[]): Promise<void> {
   const notices: Publication[] = [];
   for (const death of deaths) {
     const { message, agent_id, reason, died_at } = death;
-    const content = `Your message ${message.id} to ${agent_id} was not delivered: ${reason}. It is kept among the dead letters.`;
+    const content =
+      `Your message ${message.id} to ${agent_id} was not delivered. It is kept among the dead letters. ` +
+      "Why stands in metadata.reason, in part perhaps in the recipient's words.";
     const key = `dead:${message.id}:${agent_id}:${died_at}`;
     const metadata = { notice: "dead_letter", message_id: message.id, agent_id, reason };
     const notice = await noticeTo(office, message, { content, metadata, key });

@@ -58,7 +58,10 @@ export const restoreCommand: Command = {
     const folder = folderOf(given, terminal);
     const { restore } = await import("../offline.ts");
     const { counts, moved_to } = await restore(file, folder, { force: given.flags.has("force") });
-    const aside = moved_to === undefined ? "" : `what was there is in ${visibleLine(moved_to)}\n`;
+    const aside =
+      moved_to === undefined
+        ? "tokens are as they were at the backup: revoke again what was revoked since then\n"
+        : `what was there is in ${visibleLine(moved_to)}\ntokens that were revoked there stay revoked\n`;
     const line = `restored ${visibleLine(folder)} from ${visibleLine(file)} (${describe(counts)})\n${aside}`;
     terminal.stdout.write(json ? `${jsonLine({ folder, counts, moved_to })}\n` : line);
     return 0;

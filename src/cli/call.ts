@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import path from "node:path";
 import { setDefaultCACertificates } from "node:tls";
 import { explainTlsFailure, readAuthority } from "../client/authority-node.ts";
 import type { Client } from "../client/client.ts";
-import { loadConfig } from "../config.ts";
+import { type Config, loadConfig } from "../config.ts";
 import { BusError, type ErrorCode } from "../contract/errors.ts";
 import type { Input, Output } from "../contract/operations.ts";
 import { fillRoute, type OperationName } from "../contract/routes.ts";
@@ -48,10 +49,7 @@ export type ServerAddress = {
 /** @throws UsageError for an address that is none. @throws BusError for a config file that cannot be used. */
 export async function findServer(given: Arguments, { environment }: Terminal): Promise<ServerAddress> {
   const config = loadConfig(settingFlags(given, ["data-dir", "config"]), environment);
-  const anywhere = config.host === "0.0.0.0" || config.host === "::";
-  const host = anywhere ? "127.0.0.1" : config.host.includes(":") ? `[${config.host}]` : config.host;
-  const scheme = config.tls_cert === "" ? "http" : "https";
-  const named = flagValue(given, "url") ?? environment["HIVEPOST_URL"] ?? `${scheme}://${host}:${config.port}`;
+  const named = flagValue(given, "url") ?? environment["HIVEPOST_URL"] ?? configuredUrl(config, given, environment);
   const url = named.replace(/^ws(?=s?:)/, "http");
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new UsageError(`${quoted(url)} is no address of a server; it looks like http://127.0.0.1:4483`);
@@ -60,6 +58,31 @@ export async function findServer(given: Arguments, { environment }: Terminal): P
   const ca_file = flagValue(given, "ca-file") ?? environment["HIVEPOST_CA_FILE"];
   if (ca_file) setDefaultCACertificates([readAuthority(ca_file)]);
   return { url: url.replace(/\/+$/, ""), ...(await findToken(given, environment, config.data_dir)) };
+}
+
+/** Where a server with these settings listens. @throws UsageError where only a file that nobody named says so. */
+function configuredUrl(
+  { host, port, tls_cert }: Config,
+  given: Arguments,
+  environment: Terminal["environment"],
+): string {
+  const { HIVEPOST_CONFIG, HIVEPOST_HOST } = environment;
+  const isNamed = (flagValue(given, "config") ?? HIVEPOST_CONFIG ?? HIVEPOST_HOST) !== undefined;
+  const anywhere = host === "0.0.0.0" || host === "::";
+  // The file lies in whatever folder somebody works in, perhaps with a repository that others wrote. It must not decide which machine is
+  // shown their token.
+  if (!isNamed && !anywhere && !isOwnMachine(host)) {
+    throw new UsageError(
+      `./hivepost.config.json names the server ${quoted(host)}, which is another machine; if you trust it with your token, ` +
+        "say so with --config hivepost.config.json, --url or HIVEPOST_URL",
+    );
+  }
+  const name = anywhere ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
+  return `${tls_cert === "" ? "http" : "https"}://${name}:${port}`;
+}
+
+function isOwnMachine(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 /** The named flags as settings: `data-dir` becomes `data_dir`, and a switch that is given is `true`. */

@@ -48,7 +48,7 @@ export const NewMasterKey = Type.Object(
         minLength: 1,
         maxLength: limits.path_length,
         description:
-          "A file on the server's machine to go over to, by its absolute path; made where it is missing. Without it the key file in use gets a new key.",
+          "Whole path of a file on the server's machine to go over to; made where it is missing. Without it the key file in use gets a new key.",
       }),
     ),
   },

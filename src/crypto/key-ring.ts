@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import { invariant } from "../base/invariant.ts";
+import { createQueue } from "../base/queue.ts";
 import type { RandomBytes } from "../base/uuid.ts";
 import { BusError } from "../contract/errors.ts";
 import { keyBytes } from "./aes-gcm.ts";
@@ -250,14 +251,4 @@ function otherProvider(record: WrappedKey, { id, source }: KeyProvider): BusErro
     `the hive's data keys are wrapped by ${record.provider}, but ${source} is ${id}; bring back the key they were wrapped by ` +
       "(HIVEPOST_MASTER_KEY_FILE names another file)",
   );
-}
-
-/** Runs one task after the other; a failed one holds up nobody. */
-function createQueue() {
-  let last: Promise<unknown> = Promise.resolve();
-  return <T>(task: () => Promise<T>): Promise<T> => {
-    const result = last.then(task, task);
-    last = result;
-    return result;
-  };
 }

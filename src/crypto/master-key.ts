@@ -1,4 +1,5 @@
 import type { KeyObject } from "node:crypto";
+import { constants, type Stats } from "node:fs";
 import { type FileHandle, link, mkdir, open, realpath, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RandomBytes } from "../base/uuid.ts";
@@ -41,8 +42,8 @@ export async function openMasterKey(options: MasterKeyOptions): Promise<MasterKe
   const file = path.resolve(options.file);
   await requireOutside(options.data_dir, file);
   const source = `the key file ${file}`;
-  const text = (await readKeyFile(file, source)) ?? (await makeMissing(file, source, options));
-  return { key: parseKeyText(text, source), source };
+  const key = (await readKeyFile(file, source)) ?? (await makeMissing(file, source, options));
+  return { key, source };
 }
 
 export type UserFolders = {
@@ -67,11 +68,16 @@ export function defaultKeyFile(hive_id: string, { platform, home, environment }:
   return join(configurationFolder(), "hivepost", `${hive_id}.key`);
 }
 
-/** The text of the file; undefined where there is none. Whatever others may do with it, they may not afterwards. */
-async function readKeyFile(file: string, source: string): Promise<string | undefined> {
+/** The key in the file; undefined where there is none. Whatever others may do with it, they may not afterwards. */
+async function readKeyFile(file: string, source: string): Promise<KeyObject | undefined> {
   try {
-    await using handle = await open(file, "r");
-    return await readTightened(handle, source);
+    // Without waiting: a pipe that nobody writes to would hold up a thread for ever.
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await handle.stat();
+    const key = parseKeyText(await readLine(handle, stats, source), source);
+    // Only what is a key is changed: a path that came over the network may name any file.
+    await tighten(handle, stats, source);
+    return key;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     if (error instanceof BusError) throw error;
@@ -79,22 +85,26 @@ async function readKeyFile(file: string, source: string): Promise<string | undef
   }
 }
 
-async function readTightened(handle: FileHandle, source: string): Promise<string> {
-  const stats = await handle.stat();
-  if (stats.isDirectory() || stats.size > largestFile_bytes) {
-    throw unavailable(`${source} is no key file, but a folder or longer than ${largestFile_bytes} bytes`);
-  }
-  if (stats.mode & 0o077) {
-    await handle.chmod(0o600).catch((cause: Error) => {
-      throw unavailable(`${source} can be read by others, and that cannot be changed; make it yours, with mode 0600`, {
-        cause,
-      });
-    });
-  }
-  return handle.readFile("utf8");
+/** No more than a key file may hold: what the system calls an empty file may go on for ever. */
+async function readLine(handle: FileHandle, stats: Stats, source: string): Promise<string> {
+  const buffer = Buffer.alloc(largestFile_bytes + 1);
+  const { bytesRead } = stats.isFile() ? await handle.read(buffer) : { bytesRead: buffer.length };
+  if (bytesRead <= largestFile_bytes) return buffer.toString("utf8", 0, bytesRead);
+  throw unavailable(
+    `${source} is no key file, but a folder, a pipe, a device or longer than ${largestFile_bytes} bytes`,
+  );
 }
 
-async function makeMissing(file: string, source: string, options: MasterKeyOptions): Promise<string> {
+async function tighten(handle: FileHandle, { mode }: Stats, source: string): Promise<void> {
+  if ((mode & 0o077) === 0) return;
+  await handle.chmod(0o600).catch((cause: Error) => {
+    throw unavailable(`${source} can be read by others, and that cannot be changed; make it yours, with mode 0600`, {
+      cause,
+    });
+  });
+}
+
+async function makeMissing(file: string, source: string, options: MasterKeyOptions): Promise<KeyObject> {
   if (options.data_keys_exist) {
     throw unavailable(
       `${source} is missing, and without it nothing of this hive can be read; bring it back from where you keep a copy, ` +
@@ -107,7 +117,9 @@ async function makeMissing(file: string, source: string, options: MasterKeyOptio
     throw unavailable(`${source} cannot be made: ${(cause as Error).message}`, { cause });
   }
   // Read back rather than remembered: where another process made it at the same moment, the file holds that one's key.
-  return (await readKeyFile(file, source)) ?? "";
+  const made = await readKeyFile(file, source);
+  if (made) return made;
+  throw unavailable(`${source} was taken away as soon as it was made`);
 }
 
 /** Whole or not at all, on disk before anybody relies on it, and never in the place of a key that is there. */

@@ -21,8 +21,8 @@ export type MasterKeys = {
    * Makes another master key. Nothing relies on it until the data keys are wrapped by it; then `settle` has it found.
    *
    * @param key_file Where it is to be instead: made there, unless the file has a key already.
-   * @throws BusError `invalid_input` where the key in use comes from the environment and no file is named, or the file's path is
-   * not absolute.
+   * @throws BusError `invalid_input` where the key in use comes from the environment, and no file is named, or where its path is
+   *   not whole; `key_unavailable`.
    */
   next(key_file?: string): Promise<{ readonly provider: KeyProvider; settle(): Promise<void> }>;
 };
@@ -56,13 +56,8 @@ export function openMasterKeys({ key, file: named, data_dir, randomBytes, onMade
 
     async next(key_file) {
       if (key_file !== undefined) {
-        if (!path.isAbsolute(key_file)) {
-          throw new BusError(
-            "invalid_input",
-            `key_file: ${key_file} is no absolute path, as the server's machine has it`,
-          );
-        }
-        const provider = await providerIn(path.normalize(key_file), false);
+        requireWhole(key_file);
+        const provider = await providerIn(key_file, false);
         return { provider, settle: async () => undefined };
       }
       if (key !== undefined) {
@@ -88,6 +83,15 @@ export function openMasterKeys({ key, file: named, data_dir, randomBytes, onMade
       };
     },
   };
+}
+
+/** The folder that the server was started in says nothing to whoever asks, perhaps from another machine. */
+function requireWhole(key_file: string): void {
+  if (path.isAbsolute(key_file) && !key_file.includes("\0")) return;
+  throw new BusError(
+    "invalid_input",
+    `key_file: ${JSON.stringify(key_file)} is no whole path; begin with the root (/)`,
+  );
 }
 
 /** What was renamed has its name for certain once the folder is on disk. */

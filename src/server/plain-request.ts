@@ -10,6 +10,9 @@ import { HttpError } from "./problem.ts";
  * @throws BusError `invalid_input`. Source: RFC 9112, sections 3.2 and 6.1; RFC 6750, section 5.3.
  */
 export function requirePlainRequest({ url = "", headers, rawHeaders, httpVersion }: TargetedRequest): void {
+  if (countOf("authorization", rawHeaders) > 1) {
+    throw new HttpError(400, "invalid_input", "the request has more than one Authorization header");
+  }
   const hosts = countOf("host", rawHeaders);
   if (hosts > 1) throw new HttpError(400, "invalid_input", "the request has more than one Host header");
   if (hosts === 0 && httpVersion !== "1.0") throw new HttpError(400, "invalid_input", "the request has no Host header");

@@ -290,6 +290,29 @@ describe("an agent's token", () => {
     await mailroom.registerAgent({ agent_id: bob, aliases: [dan] }, operatorCall);
   });
 
+  it("takes no name under which operators or the bus write, to whom others answer", async () => {
+    await using world = await createWorld();
+    const { mailroom } = world;
+    for (const name of ["operator", "hivepost"] as (typeof bob)[]) {
+      const squatting = mailroom.registerAgent({ agent_id: bob, aliases: [name] }, call);
+      await assert.rejects(squatting, { code: "alias_taken" });
+      const answer = mailroom.sendMessage({ to_agent: name, content }, call);
+      await assert.rejects(answer, { code: "agent_not_found" });
+      await mailroom.registerAgent({ agent_id: name }, operatorCall);
+    }
+  });
+
+  it("keeps no name that it took before the other agent had a token: that token is not made", async () => {
+    await using world = await createWorld();
+    const { mailroom } = world;
+    const dan = "dan" as typeof bob;
+    await mailroom.registerAgent({ agent_id: bob, aliases: [dan] }, call);
+    const making = () => mailroom.createToken({ scopes: ["agent"], agent_id: dan }, operatorCall);
+    await assert.rejects(making, { code: "alias_taken", message: /means the agent bob/ });
+    await mailroom.registerAgent({ agent_id: bob }, operatorCall);
+    assert.equal((await making()).agent_id, dan);
+  });
+
   it("speaks for its agent under every name that one has", async () => {
     await using world = await createWorld();
     const { mailroom } = world;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
+import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseArguments } from "../../src/cli/arguments.ts";
 import { findServer, serverFlags } from "../../src/cli/call.ts";
@@ -11,6 +13,7 @@ import type { Survey } from "../../src/cli/replay/survey.ts";
 import type { Client } from "../../src/client/client.ts";
 import type { AgentId } from "../../src/contract/messages.ts";
 import { eventually } from "../support/eventually.ts";
+import { temporaryFolder } from "../support/fixtures.ts";
 import { fakeTerminal, run } from "./fake-terminal.ts";
 import { openTestHive, type TestHive } from "./test-hive.ts";
 
@@ -46,6 +49,48 @@ describe("the address of the server", () => {
     assert.equal(await urlIn({ HIVEPOST_HOST: "0.0.0.0" }), "http://127.0.0.1:4483");
     assert.equal(await urlIn({ HIVEPOST_HOST: "::1" }), "http://[::1]:4483");
     assert.equal(await urlIn({ HIVEPOST_URL: "http://hive:1//" }), "http://hive:1");
+  });
+});
+
+describe("a config file in the folder where somebody works", () => {
+  const hosts = ["evil.example", "192.0.2.7", "2001:db8::7", "127.0.0.1.evil.example", "localhost.evil.example"];
+
+  /** Runs in a folder that has this file. */
+  async function inFolderWith<T>(file: object, act: () => Promise<T>): Promise<T> {
+    await using folder = await temporaryFolder();
+    await writeFile(path.join(folder.path, "hivepost.config.json"), JSON.stringify(file));
+    const before = process.cwd();
+    process.chdir(folder.path);
+    try {
+      return await act();
+    } finally {
+      process.chdir(before);
+    }
+  }
+
+  it("cannot have a token sent to another machine, unless the file or the machine is named", async () => {
+    for (const host of hosts) {
+      await inFolderWith({ host }, async () => {
+        await assert.rejects(urlIn({}), { name: "UsageError", message: /which is another machine; if you trust it/ });
+        const { code, err } = await run(["agents"], { environment: { HIVEPOST_TOKEN: "t" } });
+        assert.deepEqual([code, err.includes("another machine")], [2, true]);
+        const trusted = host.includes(":") ? `http://[${host}]:4483` : `http://${host}:4483`;
+        assert.equal(await urlIn({ HIVEPOST_CONFIG: "hivepost.config.json" }), trusted);
+        assert.equal(await urlIn({ HIVEPOST_HOST: host }), trusted);
+        assert.equal(await urlIn({ HIVEPOST_URL: "http://hive:1" }), "http://hive:1");
+      });
+    }
+  });
+
+  it("says where a server on this machine listens", async () => {
+    for (const [host, url] of [
+      ["127.0.0.2", "http://127.0.0.2:5001"],
+      ["localhost", "http://localhost:5001"],
+      ["::1", "http://[::1]:5001"],
+      ["::", "http://127.0.0.1:5001"],
+    ]) {
+      assert.equal(await inFolderWith({ host, port: 5001 }, () => urlIn({})), url);
+    }
   });
 });
 

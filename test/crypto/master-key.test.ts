@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, it } from "node:test";
@@ -114,7 +115,11 @@ describe("a key file", () => {
   for (const [what, text, message] of [
     ["is empty", "", /hive-1\.key is 0 bytes long/],
     ["holds half a key", secret.toString("base64").slice(0, 20), /hive-1\.key is 15 bytes long/],
-    ["holds something else", "x".repeat(2_000), /is no key file, but a folder or longer than 1024 bytes/],
+    [
+      "holds something else",
+      "x".repeat(2_000),
+      /is no key file, but a folder, a pipe, a device or longer than 1024 bytes/,
+    ],
   ] as const) {
     it(`is refused, and left as it is, where it ${what}`, () =>
       withPlaces(async ({ file, options }) => {
@@ -140,8 +145,42 @@ describe("a key file", () => {
       const foreign = { ...options, file: process.getuid?.() === 0 ? file : "/etc/hostname" };
       await assert.rejects(
         asNobody(() => openMasterKey(foreign)),
-        { code: "key_unavailable", message: /can be read by others, .* with mode 0600/ },
+        // Nobody but root can put a key of somebody else's there.
+        {
+          code: "key_unavailable",
+          message: foreign.file === file ? /can be read by others, .* mode 0600/ : /not base64/,
+        },
       );
+    }));
+
+  it("is changed only if it is one: of what else has that name others may go on reading", () =>
+    withPlaces(async ({ file, options }) => {
+      await writeKey(file, "no key at all\n", 0o644);
+      await assert.rejects(openMasterKey(options), { code: "key_unavailable", message: /is not base64/ });
+      assert.equal(await modeOf(file), "644");
+    }));
+
+  it("is refused at once where it is a pipe that nobody writes to, or a device without an end", () =>
+    withPlaces(async ({ folder, options }) => {
+      const pipe = path.join(folder, "pipe");
+      execFileSync("mkfifo", [pipe]);
+      const before = process.memoryUsage().rss;
+      for (const file of [pipe, "/dev/zero", "/dev/null"]) {
+        await assert.rejects(openMasterKey({ ...options, file }), {
+          code: "key_unavailable",
+          message: /is no key file, but a folder, a pipe, a device/,
+        });
+      }
+      assert.ok(process.memoryUsage().rss - before < 64 * 1_024 * 1_024, "it was read without end");
+    }));
+
+  it("is read no further than a key file goes, whatever the system says of its size", () =>
+    withPlaces(async ({ options }) => {
+      // A file of 0 bytes, says the system.
+      await assert.rejects(openMasterKey({ ...options, file: "/proc/self/status" }), {
+        code: "key_unavailable",
+        message: /longer than 1024 bytes/,
+      });
     }));
 
   it("is refused in the data folder, also by way of a link", () =>

@@ -103,6 +103,16 @@ describe("the master key of a hive", () => {
     assert.equal((await keys.next(`${other}.copy`)).provider.id, made.provider.id);
   });
 
+  it("goes over to a file that is named by its whole path, and to no other", async () => {
+    await using it = await scene();
+    const keys = it.open();
+    await keys.current(undefined);
+    for (const name of ["other.key", "./other.key", "../other.key", "~/other.key", "/a\0b"]) {
+      await assert.rejects(keys.next(name), { code: "invalid_input", message: /is no whole path/ });
+    }
+    assert.deepEqual(await it.files(), ["hive.key"]);
+  });
+
   it("from the environment wins over the file, and cannot be replaced in place", async () => {
     await using it = await scene();
     const keys = it.open(Buffer.alloc(32, 7).toString("base64"));
@@ -118,7 +128,7 @@ describe("the master key of a hive", () => {
     await using it = await scene();
     const keys = it.open();
     await keys.current(undefined);
-    await assert.rejects(keys.next("other.key"), { code: "invalid_input", message: /absolute/ });
+    await assert.rejects(keys.next("other.key"), { code: "invalid_input", message: /whole path/ });
   });
 
   it("is not taken from within the data folder", async () => {

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { openLog } from "../../src/server/log.ts";
 import { rawRequest } from "./raw-request.ts";
-import { refusal, startHive, type TestHive, token } from "./test-hive.ts";
+import { agentToken, refusal, startHive, type TestHive, token } from "./test-hive.ts";
 import { refusalOf } from "./test-stream.ts";
 
 const secret = `hvp_admin_${"k".repeat(11)}_${"s".repeat(43)}_123456`;
@@ -70,6 +70,15 @@ describe("a request that can be read in two ways", () => {
     ]) {
       const answer = await ask(hive, "GET /health HTTP/1.1", ...hosts.map((it) => `Host: ${it}`));
       assert.match(answer, /^HTTP\/1\.1 400 [\s\S]*more than one Host header/);
+    }
+  });
+
+  it("with two tokens is refused, since a proxy may have looked at the other", async () => {
+    await using hive = await startHive();
+    const tokens = [`Authorization: Bearer ${agentToken}`, `authorization: Bearer ${token}`];
+    for (const pair of [tokens, tokens.toReversed()]) {
+      const answer = await ask(hive, "GET /agents HTTP/1.1", "Host: localhost", ...pair);
+      assert.match(answer, /^HTTP\/1\.1 400 [\s\S]*more than one Authorization header/);
     }
   });
 

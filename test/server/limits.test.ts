@@ -226,6 +226,15 @@ describe("whoever tries wrong tokens", () => {
     assert.match(text, /^retry-after: 60\r$/im);
   });
 
+  it("is known by the connection, whatever a header says of where it comes from", async () => {
+    await using hive = await startHive({ config: { failed_logins_per_minute: 1 }, clock: clockAt() });
+    await guess(hive);
+    for (const header of ["x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip"]) {
+      const headers = { ...bearer("hvp_test_wrong"), [header]: header === "forwarded" ? "for=192.0.2.7" : "192.0.2.7" };
+      assert.equal((await hive.call("GET", "/agents", { headers })).status, 429, header);
+    }
+  });
+
   it("does not lock out who comes without any token, nor another address", async () => {
     await using hive = await startHive({ config: { failed_logins_per_minute: 1 }, clock: clockAt() });
     for (let i = 0; i < 3; i++) {

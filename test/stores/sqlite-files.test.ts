@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
@@ -33,6 +33,10 @@ function addMessage(db: DatabaseSync, position: number): void {
   db.prepare("INSERT INTO deliveries (message_position, recipient, agent_id, state) VALUES (?, 0, 'bob', 'ready')").run(
     position,
   );
+}
+
+function modeOf(file: string): number {
+  return statSync(file).mode & 0o777;
 }
 
 function flipBit(file: string, offset: number): void {
@@ -165,6 +169,31 @@ describe("a backup", () => {
     const again = await restoreDatabase(target, other.path, { force: true });
     assert.ok(again.moved_to && existsSync(path.join(again.moved_to, databaseName)));
     assert.equal(checkDatabase(other.path, quietly).counts.messages, 7);
+  });
+
+  it("is restored over a database that is empty or damaged", async () => {
+    for (const text of ["", "this was a database once".repeat(1_000)]) {
+      await using folder = await temporaryFolder();
+      await using other = await temporaryFolder();
+      makeDatabase(folder.path, 3);
+      const target = path.join(folder.path, "backup.db");
+      await backupDatabase(folder.path, target, quietly);
+      writeFileSync(path.join(other.path, databaseName), text);
+      const restored = await restoreDatabase(target, other.path, { force: true });
+      assert.equal(restored.counts.messages, 3);
+    }
+  });
+
+  it("is its owner's alone, as is what it becomes, whatever rights a copy of it has on its way", async () => {
+    await using folder = await temporaryFolder();
+    await using other = await temporaryFolder();
+    makeDatabase(folder.path, 3);
+    const target = path.join(folder.path, "backup.db");
+    await backupDatabase(folder.path, target, quietly);
+    assert.equal(modeOf(target), 0o600);
+    chmodSync(target, 0o666);
+    await restoreDatabase(target, other.path, { force: false });
+    for (const file of readdirSync(other.path)) assert.equal(modeOf(path.join(other.path, file)), 0o600, file);
   });
 
   it("is not restored while a server runs, nor from a file that is none, damaged or newer", async () => {

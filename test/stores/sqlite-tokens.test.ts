@@ -5,6 +5,8 @@ import { describe, it } from "node:test";
 import { openAccess } from "../../src/app/access.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { toTimestamp } from "../../src/base/time.ts";
+import { parseToken } from "../../src/crypto/tokens.ts";
+import { backupDatabase, restoreDatabase } from "../../src/stores/sqlite/backup.ts";
 import { databaseName } from "../../src/stores/sqlite/schema.ts";
 import { openSqliteStore } from "../../src/stores/sqlite/store.ts";
 import { ada, clockAt, monday_ms, temporaryFolder, testPolicy } from "../support/fixtures.ts";
@@ -116,5 +118,37 @@ describe("what is written of a token", () => {
     }
     await using again = await openHive(folder.path);
     assert.equal(again.access.list()[0]?.last_used_at, used_at);
+  });
+});
+
+describe("a token that was revoked after a backup was made", () => {
+  it("stays void where the backup takes the place of the database that knows, and comes back where nothing knows", async () => {
+    await using folder = await temporaryFolder();
+    await using elsewhere = await temporaryFolder();
+    const backup = path.join(folder.path, "backup.db");
+    const issue = async ({ access }: Awaited<ReturnType<typeof openHive>>) =>
+      await access.issue({ scopes: ["operate"] }, "operator");
+    const [leaked, kept] = await (async () => {
+      await using hive = await openHive(folder.path);
+      return [await issue(hive), await issue(hive)] as const;
+    })();
+    await backupDatabase(folder.path, backup, () => undefined);
+    const younger = await (async () => {
+      await using hive = await openHive(folder.path);
+      const issued = await issue(hive);
+      for (const { key_id } of [leaked, issued]) await hive.access.revoke(key_id);
+      return issued;
+    })();
+    await restoreDatabase(backup, folder.path, { force: true });
+    await restoreDatabase(backup, elsewhere.path, { force: false });
+    const opens = async (data_dir: string) => {
+      await using hive = await openHive(data_dir);
+      const token = parseToken(younger.token);
+      // As a start does with what lies in admin.token.
+      if (token) await hive.access.adopt(token);
+      return [leaked, kept, younger].map((it) => hive.access.authenticate(it.token) !== undefined);
+    };
+    assert.deepEqual(await opens(folder.path), [false, true, false]);
+    assert.deepEqual(await opens(elsewhere.path), [true, true, true]);
   });
 });

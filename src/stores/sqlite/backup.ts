@@ -1,14 +1,15 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { copyFile, open, rename } from "node:fs/promises";
+import { chmod, copyFile, open, rename } from "node:fs/promises";
 import path from "node:path";
-import { backup, DatabaseSync } from "node:sqlite";
+import { backup, DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { BusError } from "../../contract/errors.ts";
-import { openConnection } from "./connection.ts";
+import { makePrivate, openConnection } from "./connection.ts";
 import { asDamage, damaged } from "./damage.ts";
 import { isDamage } from "./failure.ts";
 import { requireDatabase } from "./folder.ts";
 import { lockFolder } from "./lock.ts";
 import { databaseName, readMetaText, removeMeta, schemaVersion, schemaVersionOf, writeMetaText } from "./schema.ts";
+import { prepare } from "./statement.ts";
 
 /** How far a long piece of work is: of `total` steps `done` are done. */
 export type OnProgress = (progress: { readonly done: number; readonly total: number }) => void;
@@ -30,6 +31,7 @@ export async function backupDatabase(folder: string, target: string, onProgress:
   if (existsSync(target)) throw new BusError("invalid_input", `${target} exists already; name a file that does not`);
   const unfinished = `${target}.unfinished`;
   rmSync(unfinished, { force: true });
+  makePrivate(unfinished);
   using source = openConnection(file, "reader");
   source.exec("BEGIN");
   try {
@@ -49,7 +51,8 @@ export async function backupDatabase(folder: string, target: string, onProgress:
 }
 
 /**
- * Puts a backup in the place of a hive's database. What was there is moved aside, never deleted.
+ * Puts a backup in the place of a hive's database. What was there is moved aside, never deleted; tokens that are revoked there are
+ * revoked in the backup's place too.
  *
  * @returns The folder that holds what was there before, if there was anything.
  * @throws BusError `data_dir_in_use` while a server runs there, `invalid_input` where there is a database and `force` is
@@ -73,8 +76,9 @@ export async function restoreDatabase(
   const arriving = path.join(folder, "restoring.db");
   await copyFile(file, arriving);
   try {
+    await chmod(arriving, 0o600);
     const counts = requireUsable(arriving, file);
-    keepAuditHead(target, arriving);
+    keepWhatIsOfTheFolder(target, arriving);
     await syncFile(arriving);
     const moved_to = await moveAside(folder);
     await rename(arriving, target);
@@ -177,21 +181,39 @@ async function moveAside(folder: string): Promise<string | undefined> {
   return aside;
 }
 
-/** The audit log belongs to the folder and not to the backup, so what was known of its end stays known. */
-function keepAuditHead(from: string, into: string): void {
-  const head = existsSync(from) ? auditHeadOf(from) : undefined;
+type Row = Readonly<Record<string, SQLInputValue>>;
+type OfTheFolder = { readonly audit_head?: string | undefined; readonly revoked: readonly Row[] };
+
+const tokenColumns = "key_id hash scopes agent_id created_at created_by expires_at last_used_at revoked_at".split(" ");
+
+/**
+ * The audit log belongs to the folder and not to the backup, so what was known of its end stays known. And a token that was
+ * revoked after the backup was made does not come back to life with it, nor one that the backup knows nothing of.
+ */
+function keepWhatIsOfTheFolder(from: string, into: string): void {
+  const { audit_head, revoked } = existsSync(from) ? readOfTheFolder(from) : { revoked: [] };
   using db = new DatabaseSync(into);
-  if (head === undefined) removeMeta(db, "audit_head");
-  else writeMetaText(db, "audit_head", head);
+  if (audit_head === undefined) removeMeta(db, "audit_head");
+  else writeMetaText(db, "audit_head", audit_head);
+  const revoke = db.prepare(
+    `INSERT INTO tokens (${tokenColumns.join(", ")}) VALUES (${tokenColumns.map((it) => `:${it}`).join(", ")})
+     ON CONFLICT (key_id) DO UPDATE SET revoked_at = COALESCE(revoked_at, excluded.revoked_at)`,
+  );
+  for (const row of revoked) revoke.run({ ...row });
 }
 
-/** Undefined where the database is too damaged to say; then the log tells that its end is not known. */
-function auditHeadOf(file: string): string | undefined {
+/** Nothing where the database is too damaged to say; then the audit log tells that its end is not known. */
+function readOfTheFolder(file: string): OfTheFolder {
   try {
     using db = openConnection(file, "reader");
-    return readMetaText(db, "audit_head");
+    if (schemaVersionOf(db) === 0) return { revoked: [] };
+    const revoked = prepare<Row>(
+      db,
+      `SELECT ${tokenColumns.join(", ")} FROM tokens WHERE revoked_at IS NOT NULL`,
+    ).all();
+    return { audit_head: readMetaText(db, "audit_head"), revoked };
   } catch (error) {
-    if (isDamage(error)) return undefined;
+    if (isDamage(error)) return { revoked: [] };
     throw error;
   }
 }

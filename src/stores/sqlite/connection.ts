@@ -1,4 +1,11 @@
+import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+
+/** Makes the file of a database, where there is none, for its owner alone; what SQLite puts beside it has the same rights. */
+export function makePrivate(file: string): void {
+  // One that is there may be open, and closing any descriptor of it would drop this process's locks on it.
+  if (!existsSync(file)) closeSync(openSync(file, "ax", 0o600));
+}
 
 /** The pragmas of every connection. */
 const common = { trusted_schema: 0, mmap_size: 0, temp_store: 2, foreign_keys: 1 } as const;
@@ -34,6 +41,7 @@ const pragmas: Readonly<Record<Role, Readonly<Record<string, number | string>>>>
  * transaction) would break the promise that accepted messages are on disk.
  */
 export function openConnection(file: string, role: Role): DatabaseSync {
+  if (role !== "reader") makePrivate(file);
   const db = new DatabaseSync(file, { readOnly: role === "reader", timeout: 1_000 });
   try {
     for (const [name, value] of Object.entries(pragmas[role])) {

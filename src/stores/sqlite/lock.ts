@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { BusError } from "../../contract/errors.ts";
+import { makePrivate } from "./connection.ts";
 import { failureOf } from "./failure.ts";
 
 const lockName = "lock.db";
@@ -14,7 +15,9 @@ const holderName = "lock.pid";
  * @throws BusError `data_dir_in_use`, naming the process that holds it.
  */
 export function lockFolder(folder: string): Disposable {
-  const db = new DatabaseSync(path.join(folder, lockName), { timeout: 0 });
+  const file = path.join(folder, lockName);
+  makePrivate(file);
+  const db = new DatabaseSync(file, { timeout: 0 });
   try {
     db.exec("BEGIN EXCLUSIVE");
   } catch (cause) {

@@ -50,7 +50,6 @@ export async function prepareDatabase(folder: string): Promise<Prepared> {
   try {
     if (!isNew && !isVerified) requireHealthy(db, file);
     asDamage(file, () => migrate(db, file));
-    if (isNew) chmodSync(file, 0o600);
     const generation = asDamage(file, () => takeUp(db));
     removeSum(file);
     return { file, generation };
