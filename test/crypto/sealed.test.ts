@@ -32,6 +32,7 @@ import {
   sealed_at,
   sealForBob,
   signAnything,
+  signText,
   toSeal,
 } from "./sealed-scene.ts";
 
@@ -245,6 +246,15 @@ describe("the signature inside", () => {
     for (const payload of [{}, { content: "x" }, { content: 1, metadata: {} }, { content: "x", metadata: [], z: 1 }]) {
       const sealed = await encryptAnything(signAnything(header, payload));
       await refuses(openAs(bobKeys, sealed), "sealed_invalid", /content and metadata/);
+    }
+  });
+
+  it("covers no metadata that a server would not have let through", async () => {
+    const { header } = await honest();
+    const deep = `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`;
+    for (const text of [deep, '{"a":[{"__proto__":{}}]}', '{"a":1e999}', '{"__proto__":1}']) {
+      const sealed = await encryptAnything(signText(header, `{"content":"x","metadata":${text}}`));
+      await refuses(openAs(bobKeys, sealed), "sealed_invalid", /metadata/);
     }
   });
 
