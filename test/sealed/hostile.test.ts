@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import type { Reading } from "../../src/client/sealed/opening.ts";
 import { type RefusedDelivery, sealedClient } from "../../src/client/sealed/sealed-client.ts";
 import { Reject } from "../../src/client/worker.ts";
+import type { Conversation } from "../../src/contract/conversations.ts";
 import type { AgentId, Message } from "../../src/contract/messages.ts";
 import { removeSum } from "../../src/stores/sqlite/damage.ts";
 import { failsWith } from "../client/fails-with.ts";
@@ -192,6 +193,37 @@ describe("a server that delivers to the wrong agent", () => {
     const { deliveries, refused } = await cleo.claimMessages({ agent_id: "cleo", limit: 10 });
     assert.deepEqual(deliveries, []);
     assert.ok(refused.some((it) => it.message_id === sent.id && it.code === "sealed_invalid"));
+  });
+});
+
+describe("a server that lies about conversations", () => {
+  const talkOf = async (hive: SealedHive, lie: (conversation: Conversation) => Conversation) => {
+    await Promise.all([hive.agent("bob"), hive.agent("eve")]);
+    const bare = await hive.bare("ada");
+    const getConversation = async (input: { conversation_id: string }) => lie(await bare.getConversation(input));
+    const ada = await sealedClient({ ...bare, getConversation }, { agent_id: "ada", keys: hive.keysOf("ada") });
+    const { id } = await ada.createConversation({ participants: ["ada", "bob"], sealed: true });
+    return { id, send: () => ada.sendMessage({ to_agent: "bob", content: secret, conversation_id: id }) };
+  };
+
+  it("cannot have anything sent in plain by calling a sealed one plain", async () => {
+    await using hive = await openSealedHive();
+    const { send } = await talkOf(hive, ({ sealed: _, ...plain }) => plain);
+    const { sealed } = await send();
+    assert.ok(sealed && "recipients" in sealed && sealed.recipients.length === 2);
+    assert.equal((await claimOne(await hive.agent("bob"), "bob")).content, secret);
+  });
+
+  it("cannot have what is said in one sealed for those who take part in another", async () => {
+    await using hive = await openSealedHive();
+    const { id: other } = await hive.operator.createConversation({ participants: ["ada", "eve"], sealed: true });
+    const { id, send } = await talkOf(hive, (it) => ({
+      ...it,
+      id: other as typeof it.id,
+      participants: ["ada", "eve"] as AgentId[],
+    }));
+    await assert.rejects(send(), failsWith("invalid_input", /another conversation/));
+    assert.equal((await hive.operator.searchMessages({ conversation_id: id })).messages.length, 0);
   });
 });
 

@@ -51,6 +51,12 @@ export async function sealMessage(
   const conversation =
     rest.conversation_id && (await agent.bus.getConversation({ conversation_id: rest.conversation_id }));
   const payload = { content, metadata };
+  if (conversation && conversation.id !== rest.conversation_id) {
+    throw new BusError(
+      "invalid_input",
+      `the server answers with another conversation, ${conversation.id}: nothing is sealed for it`,
+    );
+  }
   const sealed = conversation?.sealed
     ? await sealInto(agent, keys, { conversation, outside, payload })
     : await sealFor(agent, { outside, payload, recipients: await recipientsOf(agent, outside) });
