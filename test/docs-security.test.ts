@@ -8,6 +8,7 @@ import { readDocument, section, tableRows } from "./support/documents.ts";
  */
 
 const requirements = tableRows(section(readDocument("docs/security.md"), "## OWASP ASVS 5.0"));
+const sealing = tableRows(section(readDocument("docs/security.md"), "## Messages sealed end to end"));
 const findings = tableRows(section(readDocument("docs/security-audit.md"), "## Findings"));
 
 /** Items that the design of this project promises an answer to. */
@@ -28,6 +29,13 @@ describe("the table of requirements", () => {
 
   it("says what was decided, and names a test that exists, in every row", () => {
     assert.deepEqual(requirements.flatMap(problemsOf), []);
+  });
+});
+
+describe("the table of sealing", () => {
+  it("names a test that exists in every row", () => {
+    assert.ok(sealing.length >= 10);
+    assert.deepEqual(sealing.flatMap(problemsOf), []);
   });
 });
 

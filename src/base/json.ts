@@ -17,3 +17,14 @@ export function sameJson(a: unknown, b: unknown): boolean {
   }
   return true;
 }
+
+/**
+ * Whether a parsed JSON value can be passed on and worked with like any other: it nests no deeper than so many levels, no number in
+ * it is beyond a 64-bit float, and no field is called `__proto__`, which would become a prototype where it is assigned.
+ */
+export function isOrdinaryJson(value: unknown, levels: number): boolean {
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object" || value === null) return true;
+  if (levels === 0 || Object.hasOwn(value, "__proto__")) return false;
+  return Object.values(value).every((it) => isOrdinaryJson(it, levels - 1));
+}

@@ -2,12 +2,13 @@ import { systemClock } from "../base/clock.ts";
 import { openKeyStore } from "../client/key-store-node.ts";
 import { type ConversationKeys, createConversationKeys } from "../client/sealed/conversation-keys.ts";
 import type { KeyStore } from "../client/sealed/key-store.ts";
-import { openIfPossible, type Reading } from "../client/sealed/opening.ts";
+import { openIfPossible, type Reading, withoutClaims } from "../client/sealed/opening.ts";
 import { publishKeys } from "../client/sealed/publishing.ts";
 import { sealMessage } from "../client/sealed/sealing.ts";
-import type { SealingAgent } from "../client/sealed/sealing-agent.ts";
+import { type SealingAgent, withOwnFingerprint } from "../client/sealed/sealing-agent.ts";
 import { findKeysFolder } from "../client/settings-node.ts";
 import type { AgentId, Message, NewMessage } from "../contract/messages.ts";
+import type { Output } from "../contract/operations.ts";
 import type { OperationName } from "../contract/routes.ts";
 import { flagValue, UsageError } from "./arguments.ts";
 import { ask, type ServerAddress } from "./call.ts";
@@ -29,10 +30,14 @@ export async function sealInput(input: object, server: ServerAddress, run: Run):
   return sealMessage(agent, createConversationKeys(agent), message);
 }
 
-/** An answer with every sealed message in it opened, where this machine has the keys of an agent that can. */
+/**
+ * An answer with every sealed message in it opened, where this machine has the keys of an agent that can. What the server says of
+ * seals and fingerprints is replaced by what is found here.
+ */
 export async function openOutput(output: object, server: ServerAddress, run: Run): Promise<object> {
   const readers = createReaders(server, run);
   const open = (message: Message, names: readonly string[]) => openAsAny(readers, message, names);
+  if ("fingerprint" in output) return withOwnFingerprint(output as Output<"getAgentKeys">);
   const { messages, deliveries, dead_letters } = output as {
     messages?: readonly Message[];
     deliveries?: readonly { agent_id: AgentId; message?: Message }[];
@@ -43,7 +48,7 @@ export async function openOutput(output: object, server: ServerAddress, run: Run
   if (messages) return { ...output, messages: await Promise.all(messages.map((it) => open(it, []))) };
   if (dead_letters) return { ...output, dead_letters: await openEach(dead_letters) };
   // Of one message `deliveries` says how it stands with each recipient.
-  if ("sealed" in output) return open(output as Message, deliveries?.map((it) => it.agent_id) ?? []);
+  if ("from_agent" in output) return open(output as Message, deliveries?.map((it) => it.agent_id) ?? []);
   return deliveries ? { ...output, deliveries: await openEach(deliveries as never) } : output;
 }
 
@@ -70,9 +75,9 @@ async function openAsAny(
   message: Message,
   names: readonly string[],
 ): Promise<Message & Reading> {
-  if (!message.sealed) return message;
+  if (!message.sealed) return withoutClaims(message);
   const isAgent = !/^(group:|broadcast$)/.test(message.to_agent);
-  let read: Message & Reading = { ...message, unopened: nobodyHere };
+  let read: Message & Reading = { ...withoutClaims(message), unopened: nobodyHere };
   for (const name of new Set([...names, ...(isAgent ? [message.to_agent] : []), message.from_agent])) {
     const reader = await readers(name);
     if (!reader) continue;
@@ -105,6 +110,6 @@ function busOf(server: ServerAddress, { signal }: Run): SealingAgent["bus"] {
     registerAgent: call("registerAgent"),
     listAgents: call("listAgents"),
     getAgent: call("getAgent"),
-    getAgentKeys: call("getAgentKeys"),
+    getAgentKeys: async (input) => withOwnFingerprint(await call("getAgentKeys")(input)),
   };
 }

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { run } from "./fake-terminal.ts";
 import { openTestHive, type TestHive } from "./test-hive.ts";
@@ -7,8 +11,12 @@ import { openTestHive, type TestHive } from "./test-hive.ts";
 const fingerprintPattern = /(?:[A-Z2-7]{4}-){7}[A-Z2-7]{4}/;
 
 /** A command line on a machine of its own, with a folder of keys of its own. */
-function machine(hive: TestHive, name: string) {
-  const environment = { ...hive.environment, HIVEPOST_KEYS_DIR: path.join(hive.dataDir, "..", `keys-${name}`) };
+function machine(hive: TestHive, name: string, more: Readonly<Record<string, string>> = {}) {
+  const environment = {
+    ...hive.environment,
+    ...more,
+    HIVEPOST_KEYS_DIR: path.join(hive.dataDir, `keys-of-${name}`),
+  };
   return (...argv: string[]) => run(argv, { environment: { ...environment, HIVEPOST_DATA_DIR: hive.dataDir } });
 }
 
@@ -25,6 +33,65 @@ async function fails(running: ReturnType<typeof run>, code: number, words: RegEx
 }
 
 const fingerprintOf = (text: string) => fingerprintPattern.exec(text)?.[0] ?? assert.fail(text);
+
+/** In front of a hive, a server that changes answers on their way. */
+async function openLiar(hive: TestHive, lie: (answer: string) => string) {
+  const server = createServer(async (request, response) => {
+    const body = await text(request);
+    const { authorization = "", "content-type": type } = request.headers;
+    const answer = await fetch(`${hive.url}${request.url}`, {
+      method: request.method ?? "GET",
+      headers: { authorization, ...(type && { "content-type": type }) },
+      ...(body && { body }),
+    });
+    response.writeHead(answer.status, { "content-type": "application/json" }).end(lie(await answer.text()));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    environment: { HIVEPOST_URL: `http://127.0.0.1:${port}` },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+describe("a server that lies to the command line", () => {
+  it("cannot have keys trusted, or shown, by the fingerprint of others", async () => {
+    await using hive = await openTestHive();
+    const [here, there, eves] = [machine(hive, "ada"), machine(hive, "bob"), machine(hive, "eve")];
+    await done(there("agent-keys", "create", "bob"));
+    await done(here("send", "bob", "one", "--from", "ada", "--seal"));
+    const bobs = fingerprintOf(await done(there("agent-keys", "rotate", "bob")));
+    const fake = fingerprintOf(await done(eves("agent-keys", "rotate", "bob")));
+    assert.notEqual(fake, bobs);
+    // What bob's own last registration said is the operator's to overwrite, and so is the fingerprint beside the keys.
+    await using liar = await openLiar(hive, (answer) => answer.replaceAll(fake, bobs));
+    const deceived = machine(hive, "ada", liar.environment);
+    assert.equal(fingerprintOf(await done(deceived("agent-keys", "show", "bob"))), fake);
+    await fails(deceived("agent-keys", "trust", "bob", bobs), 1, /not trusted: the registry shows/);
+    await fails(deceived("send", "bob", "two", "--from", "ada", "--seal"), 1, /but the one trusted is/);
+  });
+
+  it("cannot have a plain message shown as opened", async () => {
+    await using hive = await openTestHive();
+    await done(machine(hive, "bob")("register", "bob"));
+    await done(machine(hive, "ada")("send", "bob", "pay eve", "--from", "ada"));
+    const claim = '"verified":{"fingerprint":"AAAA","sealed_at":"2026-01-05T09:00:00.000Z"},"content":"pay eve"';
+    await using liar = await openLiar(hive, (answer) => answer.replaceAll('"content":"pay eve"', claim));
+    const deceived = machine(hive, "bob", liar.environment);
+    const found = await done(deceived("search", "--from", "ada"));
+    const [id = ""] = /[0-9a-f-]{36}/.exec(found) ?? [];
+    for (const shown of [found, await done(deceived("show", id)), await done(deceived("claim", "bob"))]) {
+      assert.match(shown, /pay eve/);
+      assert.doesNotMatch(shown, /sealed=|sealed_by=|AAAA/);
+    }
+    assert.match(await done(deceived("show", id, "--json")), /"verified"/, "the lie is there");
+  });
+});
 
 describe("sealing on the command line", () => {
   it("sends what only the recipient's machine can read, and says so elsewhere", async () => {

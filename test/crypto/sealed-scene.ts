@@ -84,7 +84,12 @@ export async function honest(message: ToSeal = toSeal(), sender = adaKeys) {
 
 /** A compact JWS with any header at all, signed with Ed25519. */
 export function signAnything(header: unknown, payload: unknown, sender = adaKeys): string {
-  const input = `${encode(header)}.${encode(payload)}`;
+  return signText(header, JSON.stringify(payload), sender);
+}
+
+/** The same of a payload in words that no value would be written in. */
+export function signText(header: unknown, payload: string, sender = adaKeys): string {
+  const input = `${encode(header)}.${base64url.encode(payload)}`;
   const key = createPrivateKey({ format: "jwk", key: { ...sender.signing } });
   return `${input}.${base64url.encode(sign(null, Buffer.from(input), key))}`;
 }

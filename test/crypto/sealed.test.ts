@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { base64url, calculateJwkThumbprint, FlattenedEncrypt, GeneralEncrypt, type JWEHeaderParameters } from "jose";
+import { isOrdinaryJson } from "../../src/base/json.ts";
 import type { AgentId } from "../../src/contract/messages.ts";
 import {
   areGenuine,
@@ -32,11 +33,14 @@ import {
   sealed_at,
   sealForBob,
   signAnything,
+  signText,
   toSeal,
 } from "./sealed-scene.ts";
 
 const json = fc.jsonValue({ maxDepth: 3 });
-const payloads = fc.record({ content: fc.string({ unit: "grapheme" }), metadata: fc.dictionary(fc.string(), json) });
+/** As a message may have it: 16 levels at most, and no field `__proto__`. */
+const metadata = fc.dictionary(fc.string(), json).filter((it) => isOrdinaryJson(JSON.parse(JSON.stringify(it)), 16));
+const payloads = fc.record({ content: fc.string({ unit: "grapheme" }), metadata });
 
 describe("an agent's keys", () => {
   it("name each key by its thumbprint, and show no secret to others", async () => {
@@ -245,6 +249,15 @@ describe("the signature inside", () => {
     for (const payload of [{}, { content: "x" }, { content: 1, metadata: {} }, { content: "x", metadata: [], z: 1 }]) {
       const sealed = await encryptAnything(signAnything(header, payload));
       await refuses(openAs(bobKeys, sealed), "sealed_invalid", /content and metadata/);
+    }
+  });
+
+  it("covers no metadata that a server would not have let through", async () => {
+    const { header } = await honest();
+    const deep = `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`;
+    for (const text of [deep, '{"a":[{"__proto__":{}}]}', '{"a":1e999}', '{"__proto__":1}']) {
+      const sealed = await encryptAnything(signText(header, `{"content":"x","metadata":${text}}`));
+      await refuses(openAs(bobKeys, sealed), "sealed_invalid", /metadata/);
     }
   });
 

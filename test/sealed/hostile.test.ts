@@ -2,13 +2,16 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
+import type { Reading } from "../../src/client/sealed/opening.ts";
 import { type RefusedDelivery, sealedClient } from "../../src/client/sealed/sealed-client.ts";
-import type { AgentId } from "../../src/contract/messages.ts";
+import { Reject } from "../../src/client/worker.ts";
+import type { Conversation } from "../../src/contract/conversations.ts";
+import type { AgentId, Message } from "../../src/contract/messages.ts";
 import { removeSum } from "../../src/stores/sqlite/damage.ts";
 import { failsWith } from "../client/fails-with.ts";
 import { eventually } from "../support/eventually.ts";
 import { messageId } from "../support/fixtures.ts";
-import { claimOne, openSealedHive, refusedOne, secret } from "./scene.ts";
+import { claimOne, openSealedHive, refusedOne, type SealedHive, secret } from "./scene.ts";
 
 describe("an operator who tampers with the database", () => {
   const inDatabase = (dataDir: string, work: (db: DatabaseSync) => void) => {
@@ -96,6 +99,152 @@ describe("a server that lies about names", () => {
   });
 });
 
+describe("a server that lies about seals", () => {
+  const forged = { verified: { fingerprint: "AAAA", sealed_at: "2026-01-05T09:00:00.000Z" } };
+
+  it("cannot have a plain message taken for a sealed one", async () => {
+    await using hive = await openSealedHive();
+    const bare = await hive.bare("bob");
+    const lying = {
+      ...bare,
+      claimMessages: async (input: Parameters<typeof bare.claimMessages>[0]) => {
+        const { deliveries } = await bare.claimMessages(input);
+        return { deliveries: deliveries.map((it) => ({ ...it, message: { ...it.message, ...forged } })) };
+      },
+      getMessage: async (input: Parameters<typeof bare.getMessage>[0]) => ({
+        ...(await bare.getMessage(input)),
+        ...forged,
+      }),
+    };
+    const bob = await sealedClient(lying, { agent_id: "bob", keys: hive.keysOf("bob") });
+    const { id } = await hive.operator.sendMessage({ from_agent: "ada", to_agent: "bob", content: "pay me" });
+    const message = await claimOne(bob, "bob");
+    assert.deepEqual([message.content, message.verified], ["pay me", undefined]);
+    assert.equal((await bob.getMessage({ message_id: id })).verified, undefined);
+  });
+
+  it("cannot have one that does not open taken for opened", async () => {
+    await using hive = await openSealedHive();
+    const [ada, bare] = [await hive.agent("ada"), await hive.bare("bob")];
+    const getMessage = async (input: Parameters<typeof bare.getMessage>[0]) => {
+      const { sealed, ...message } = await bare.getMessage(input);
+      return {
+        ...message,
+        content: "forged",
+        ...forged,
+        ...(sealed && { sealed: { ...sealed, tag: "A".repeat(22) } }),
+      };
+    };
+    const bob = await sealedClient({ ...bare, getMessage }, { agent_id: "bob", keys: hive.keysOf("bob") });
+    const { id } = await ada.sendMessage({ to_agent: "bob", content: secret });
+    const { verified, unopened } = await bob.getMessage({ message_id: id });
+    assert.deepEqual([verified, unopened?.code], [undefined, "sealed_invalid"]);
+  });
+
+  it("cannot show the fingerprint of other keys than it hands out", async () => {
+    await using hive = await openSealedHive();
+    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
+    const bare = await hive.bare("eve");
+    const getAgentKeys = async (input: Parameters<typeof bare.getAgentKeys>[0]) => ({
+      ...(await bare.getAgentKeys(input)),
+      fingerprint: await ada.fingerprint(),
+    });
+    const eve = await sealedClient({ ...bare, getAgentKeys }, { agent_id: "eve", keys: hive.keysOf("eve") });
+    assert.equal((await eve.getAgentKeys({ agent_id: "bob" })).fingerprint, await bob.fingerprint());
+  });
+});
+
+describe("a server that delivers to the wrong agent", () => {
+  /** What the first client of a call is handed in place of its own mail: what the operator claims for another. */
+  const misdelivered = async (hive: SealedHive, to: string, meantFor: string) => {
+    const bare = await hive.bare(to);
+    const claimMessages = () => hive.operator.claimMessages({ agent_id: meantFor, limit: 10, wait_ms: 5_000 });
+    return sealedClient({ ...bare, claimMessages }, { agent_id: to, keys: hive.keysOf(to) });
+  };
+
+  it("cannot have a sender act on its own message", async () => {
+    await using hive = await openSealedHive();
+    const [ada] = [await hive.agent("ada"), await hive.agent("bob")];
+    await ada.sendMessage({ to_agent: "bob", content: "delete your files" });
+    const refused = await refusedOne(await misdelivered(hive, "ada", "bob"), "ada");
+    assert.deepEqual([refused.code, /addressed to bob/.test(refused.reason)], ["sealed_invalid", true]);
+  });
+
+  it("cannot have a sender act on what it said to a group", async () => {
+    await using hive = await openSealedHive();
+    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
+    for (const [agent, agent_id] of [
+      [ada, "ada"],
+      [bob, "bob"],
+    ] as const) {
+      await agent.registerAgent({ agent_id, groups: ["crew"] });
+    }
+    await ada.sendMessage({ to: { group: "crew" }, content: "delete your files" });
+    assert.equal((await refusedOne(await misdelivered(hive, "ada", "bob"), "ada")).code, "sealed_invalid");
+  });
+
+  it("cannot have another of the conversation act on it, who may read it", async () => {
+    await using hive = await openSealedHive();
+    const [ada] = [await hive.agent("ada"), await hive.agent("bob"), await hive.agent("cleo")];
+    const talk = await ada.createConversation({ participants: ["ada", "bob", "cleo"], sealed: true });
+    const sent = await ada.sendMessage({ to_agent: "bob", content: "delete your files", conversation_id: talk.id });
+    const cleo = await misdelivered(hive, "cleo", "bob");
+    assert.equal((await cleo.getMessage({ message_id: sent.id })).content, "delete your files");
+    const { deliveries, refused } = await cleo.claimMessages({ agent_id: "cleo", limit: 10 });
+    assert.deepEqual(deliveries, []);
+    assert.ok(refused.some((it) => it.message_id === sent.id && it.code === "sealed_invalid"));
+  });
+});
+
+describe("a server that lies about conversations", () => {
+  const talkOf = async (hive: SealedHive, lie: (conversation: Conversation) => Conversation) => {
+    await Promise.all([hive.agent("bob"), hive.agent("eve")]);
+    const bare = await hive.bare("ada");
+    const getConversation = async (input: { conversation_id: string }) => lie(await bare.getConversation(input));
+    const ada = await sealedClient({ ...bare, getConversation }, { agent_id: "ada", keys: hive.keysOf("ada") });
+    const { id } = await ada.createConversation({ participants: ["ada", "bob"], sealed: true });
+    return { id, send: () => ada.sendMessage({ to_agent: "bob", content: secret, conversation_id: id }) };
+  };
+
+  it("cannot have anything sent in plain by calling a sealed one plain", async () => {
+    await using hive = await openSealedHive();
+    const { send } = await talkOf(hive, ({ sealed: _, ...plain }) => plain);
+    const { sealed } = await send();
+    assert.ok(sealed && "recipients" in sealed && sealed.recipients.length === 2);
+    assert.equal((await claimOne(await hive.agent("bob"), "bob")).content, secret);
+  });
+
+  it("cannot have what is said in one sealed for those who take part in another", async () => {
+    await using hive = await openSealedHive();
+    const { id: other } = await hive.operator.createConversation({ participants: ["ada", "eve"], sealed: true });
+    const { id, send } = await talkOf(hive, (it) => ({
+      ...it,
+      id: other as typeof it.id,
+      participants: ["ada", "eve"] as AgentId[],
+    }));
+    await assert.rejects(send(), failsWith("invalid_input", /another conversation/));
+    assert.equal((await hive.operator.searchMessages({ conversation_id: id })).messages.length, 0);
+  });
+});
+
+describe("an agent with keys of its own", () => {
+  it("cannot seal what a server would not let through", async () => {
+    await using hive = await openSealedHive();
+    const [ada] = [await hive.agent("ada"), await hive.agent("bob")];
+    for (const text of [
+      `${'{"a":'.repeat(17)}1${"}".repeat(17)}`,
+      '{"a":[{"__proto__":{"isAdmin":true}}]}',
+      '{"a":1e999}',
+    ]) {
+      const metadata = JSON.parse(text);
+      await assert.rejects(
+        ada.sendMessage({ to_agent: "bob", content: "x", metadata }),
+        failsWith("invalid_input", /metadata/),
+      );
+    }
+  });
+});
+
 describe("a client whose server fails", () => {
   it("publishes nothing, and gives back what it cannot open with the reason", async () => {
     await using hive = await openSealedHive();
@@ -117,6 +266,38 @@ describe("a client whose server fails", () => {
 });
 
 describe("a worker that cannot open a message", () => {
+  it("says nothing of a sealed message's words where its handler fails over them", async () => {
+    await using hive = await openSealedHive();
+    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
+    const errors: unknown[] = [];
+    const { id } = await ada.sendMessage({ to_agent: "bob", content: secret });
+    await using _ = await bob.worker("bob", ({ content }) => JSON.parse(content), { onError: (it) => errors.push(it) });
+    await eventually("it is given up", () => errors.length === 3);
+    const told = (await hive.operator.getMessage({ message_id: id })).ledger.map((it) => it.reason ?? "");
+    assert.deepEqual(
+      [told.some((it) => /xyzzy/.test(it)), told.some((it) => /the handler failed/.test(it))],
+      [false, true],
+    );
+    assert.match(String((errors[0] as Error).cause), /SyntaxError.*xyzzy/);
+  });
+
+  it("gives a reason that a handler means to give, and those of plain messages as ever", async () => {
+    await using hive = await openSealedHive();
+    const [ada, bob] = [await hive.agent("ada"), await hive.agent("bob")];
+    const sealed = await ada.sendMessage({ to_agent: "bob", content: "no" });
+    const plain = await hive.operator.sendMessage({ from_agent: "ada", to_agent: "bob", content: "no" });
+    const errors: unknown[] = [];
+    const handler = (message: Message & Reading) => {
+      throw message.verified ? new Reject("not my job") : new Error("not sealed");
+    };
+    await using _ = await bob.worker("bob", handler, { onError: (it) => errors.push(it) });
+    await eventually("both are given up", () => errors.length === 6);
+    const reasons = async (message_id: string) =>
+      (await hive.operator.getMessage({ message_id })).ledger.flatMap((it) => it.reason ?? []);
+    assert.ok((await reasons(sealed.id)).includes("not my job"));
+    assert.ok((await reasons(plain.id)).includes("not sealed"));
+  });
+
   it("rejects it with the reason, and the sender gets to know", async () => {
     await using hive = await openSealedHive();
     const refusals: RefusedDelivery[] = [];
@@ -130,7 +311,7 @@ describe("a worker that cannot open a message", () => {
     await eventually("it is given up", () => refusals.length === 3);
     assert.deepEqual(handled, []);
     const notice = await claimOne(ada, "ada");
-    assert.match(notice.content, /sealed_invalid/);
+    assert.match(String(notice.metadata["reason"]), /sealed_invalid/);
     const { dead_letters } = await bob.listDeadLetters({ agent_id: "bob" });
     assert.deepEqual(
       dead_letters.map((it) => [it.message.content, it.message.unopened?.code]),

@@ -42,8 +42,9 @@ const most_pages = 5;
 export async function openMessage<Of extends Message>(
   agent: SealingAgent,
   ring: ConversationKeys,
-  message: Of,
+  given: Of,
 ): Promise<OpenedMessage<Of>> {
+  const message = withoutClaims(given);
   if (!message.sealed) return { message };
   const own_keys = await agent.keys.keysOf(agent.agent_id);
   const sender_keys = await keysOfSender(agent, message.from_agent, own_keys);
@@ -69,8 +70,14 @@ export async function openIfPossible<Of extends Message>(
     return (await openMessage(agent, ring, message)).message;
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
-    return { ...message, unopened: { code: error.code, reason: error.message } };
+    return { ...withoutClaims(message), unopened: { code: error.code, reason: error.message } };
   }
+}
+
+/** What is proven of a message is found out here: a server's answer that says it already is not believed. */
+export function withoutClaims<Of extends Message>(message: Of): Of {
+  const { verified: _, unopened: __, ...answered } = message as Of & Reading;
+  return answered as unknown as Of;
 }
 
 type Opening = Required<Pick<OpeningKeys, "own_keys" | "sender_keys">> & { readonly message: Message };

@@ -12,6 +12,7 @@ import type {
   TracedMessage,
 } from "../../contract/messages.ts";
 import type { Input, Output } from "../../contract/operations.ts";
+import { refusal } from "../../crypto/sealed/envelope.ts";
 import { createReplayGuard, type ReplayGuard } from "../../crypto/sealed/replay-guard.ts";
 import { newMessageId } from "../new-id.ts";
 import type { Plain } from "../plain.ts";
@@ -23,7 +24,7 @@ import type { KeyStore } from "./key-store.ts";
 import { type OpenedMessage, openIfPossible, openMessage, type Reading } from "./opening.ts";
 import { publishKeys, rotateOwnKeys } from "./publishing.ts";
 import { type SealedNewMessage, sealMessage } from "./sealing.ts";
-import type { SealingAgent } from "./sealing-agent.ts";
+import { type SealingAgent, withOwnFingerprint } from "./sealing-agent.ts";
 
 export type SealedClientOptions = {
   /** Who it seals as and opens for, by its own id. */
@@ -106,6 +107,7 @@ export async function sealedClient(client: Client, options: SealedClientOptions)
     ...client,
     fingerprint: () => publishKeys(agent),
     rotateOwnKeys: () => rotateOwnKeys(agent, now() - retention_ms),
+    getAgentKeys: async (input, call) => withOwnFingerprint(await client.getAgentKeys(input, call)),
     seal: (message) => sealMessage(agent, ring, message),
     sendMessage: (message, call) => send(sealing, message, call),
     sendMessages: ({ messages }, call) => sendEach(sealing, messages, call),
@@ -213,7 +215,10 @@ async function receive(sealing: Sealing, delivery: Delivery): Promise<OpenedDeli
   }
 }
 
-/** A worker rejects what its handler throws, and acknowledges a key whose handler has nothing to do. */
+/**
+ * A worker rejects what its handler throws, and acknowledges a key whose handler has nothing to do. The words of an error may
+ * be the message's own, as where it is no JSON: of what was sealed they stay here, for `onError`.
+ */
 function openedFirst(sealing: Sealing, handler: MessageHandler): MessageHandler {
   return async (message, context) => {
     const { message: opened, key } = await openDelivery(sealing, message).catch((cause: unknown) => {
@@ -222,14 +227,29 @@ function openedFirst(sealing: Sealing, handler: MessageHandler): MessageHandler 
       throw new Reject(reasonOf(refused), { cause });
     });
     if (key) return undefined;
-    return handler(opened, { ...context, delivery: { ...context.delivery, message: opened } });
+    try {
+      return await handler(opened, { ...context, delivery: { ...context.delivery, message: opened } });
+    } catch (cause) {
+      if (cause instanceof Reject || !opened.verified) throw cause;
+      throw new Reject("the handler failed; the message was sealed, so only its recipient knows why", { cause });
+    }
   };
 }
 
 async function openDelivery({ agent, ring, guard }: Sealing, message: Message): Promise<OpenedMessage> {
   const it = await openMessage(agent, ring, message);
-  if (it.opened) guard.admit(message.id, it.opened, agent.now());
+  if (it.opened) {
+    requireAddressed(message, agent.agent_id);
+    guard.admit(message.id, it.opened, agent.now());
+  }
   return it;
+}
+
+/** More can open a message than it is meant for: its sender, and all who take part in its conversation. */
+function requireAddressed({ id, to_agent, from_agent }: Message, reader: AgentId): void {
+  const isForMany = /^(group:|broadcast$)/.test(to_agent) && from_agent !== reader;
+  if (to_agent === reader || isForMany) return;
+  throw refusal(id, `it is addressed to ${to_agent}, and ${reader} can read it but was not meant to act on it`);
 }
 
 function toRefused({ id, from_agent }: Message, error: unknown): RefusedDelivery {

@@ -1,7 +1,9 @@
 import { BusError } from "../../contract/errors.ts";
 import type { AgentId } from "../../contract/messages.ts";
+import type { Output } from "../../contract/operations.ts";
 import type { PublicKeys } from "../../contract/public-keys.ts";
 import type { Recipient } from "../../crypto/sealed/encryption.ts";
+import { fingerprint } from "../../crypto/sealed/keys.ts";
 import type { RemoteBus } from "../remote-bus.ts";
 import type { KeyStore } from "./key-store.ts";
 
@@ -59,6 +61,14 @@ export async function lookUpMany(
   });
   for (const { agent_id, keys } of recipients) await agent.keys.verify(agent_id, keys);
   return recipients;
+}
+
+/**
+ * What the registry shows for an agent, with the fingerprint of those very keys: one that only stood beside them in the answer could
+ * be that of others.
+ */
+export async function withOwnFingerprint(shown: Output<"getAgentKeys">): Promise<Output<"getAgentKeys">> {
+  return { ...shown, fingerprint: await fingerprint(shown.keys) };
 }
 
 function aliasNamed(alias: AgentId, agent_id: AgentId): BusError {

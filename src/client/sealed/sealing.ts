@@ -1,6 +1,8 @@
+import { isOrdinaryJson } from "../../base/json.ts";
 import { toTimestamp } from "../../base/time.ts";
 import type { Conversation } from "../../contract/conversations.ts";
 import { BusError } from "../../contract/errors.ts";
+import { limits } from "../../contract/limits.ts";
 import type { AgentId, MessageId, NewMessage } from "../../contract/messages.ts";
 import type { Sealed } from "../../contract/sealed.ts";
 import { sealWithConversationKey } from "../../crypto/sealed/conversation-key.ts";
@@ -40,9 +42,21 @@ export async function sealMessage(
   if (rest.sealed) return { ...outside, sealed: rest.sealed };
   requireOwn(agent, rest.from_agent);
   if (content === undefined) throw new BusError("invalid_input", "there is no content to seal");
+  if (!isOrdinaryJson(metadata, limits.metadata_depth)) {
+    throw new BusError(
+      "invalid_input",
+      `metadata nests deeper than ${limits.metadata_depth} levels, or has a field __proto__ or a number that no JSON can hold`,
+    );
+  }
   const conversation =
     rest.conversation_id && (await agent.bus.getConversation({ conversation_id: rest.conversation_id }));
   const payload = { content, metadata };
+  if (conversation && conversation.id !== rest.conversation_id) {
+    throw new BusError(
+      "invalid_input",
+      `the server answers with another conversation, ${conversation.id}: nothing is sealed for it`,
+    );
+  }
   const sealed = conversation?.sealed
     ? await sealInto(agent, keys, { conversation, outside, payload })
     : await sealFor(agent, { outside, payload, recipients: await recipientsOf(agent, outside) });

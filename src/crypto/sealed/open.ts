@@ -1,5 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
+import { isOrdinaryJson } from "../../base/json.ts";
+import { limits } from "../../contract/limits.ts";
 import { Message } from "../../contract/messages.ts";
 import type { PublicKeys } from "../../contract/public-keys.ts";
 import { Sealed } from "../../contract/sealed.ts";
@@ -46,6 +48,10 @@ export async function open(sealed: unknown, delivered: Delivered, keys: OpeningK
   const signed = { purpose: "sealed", envelope, audience } as const;
   const { payload, signature, signed_by } = await verify(plaintext, signed, keys.sender_keys);
   if (!validPayload.Check(payload)) throw refusal(id, "what was sealed is not a message's content and metadata");
+  // What the server asks of metadata it cannot ask of these.
+  if (!isOrdinaryJson(payload.metadata, limits.metadata_depth)) {
+    throw refusal(id, "its metadata nests too deep, or has a number or a field name that no message may have");
+  }
   return { payload, sealed_at: envelope.sealed_at, signature, signed_by };
 }
 
