@@ -15,7 +15,7 @@ describe("what is newer than the index", () => {
     const [red, green] = [await arrive(store, "red"), await arrive(store, "green")];
     assert.equal(tail.update(0), 2);
     assert.deepEqual(foundIn(tail), ["red", "green"]);
-    assert.deepEqual(tail.find(({ text }) => text.content === "green").length, 1);
+    assert.deepEqual(tail.find(({ text }) => text().content === "green").length, 1);
     const blue = await arrive(store, "blue");
     assert.equal(tail.update(red), 2);
     assert.deepEqual(foundIn(tail), ["green", "blue"]);
@@ -91,6 +91,6 @@ async function arrive(store: Store, content: string): Promise<number> {
 
 function foundIn(tail: ReturnType<typeof createTail>): string[] {
   const contents: string[] = [];
-  tail.find(({ text }) => contents.push(text.content) > 0);
+  tail.find(({ text }) => contents.push(text().content) > 0);
   return contents;
 }

@@ -83,7 +83,8 @@ export function createSearch(
     { after }: Progress,
   ): NextPositions {
     const range = rangeOf(db, search, after);
-    const fits = (message: TailMessage) => fitsEnvelope(message, search) && holdsWords(message.text, search.words);
+    const fits = (message: TailMessage) =>
+      fitsEnvelope(message, search) && (!search.words || holdsWords(message.text(), search.words));
     return range ? candidates(range, { groups, fits, positions }) : () => [];
   }
 

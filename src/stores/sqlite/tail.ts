@@ -23,7 +23,11 @@ export type Tail = {
 };
 
 /** What can be asked of a message without reading all of it. */
-export type TailMessage = Envelope & { readonly timestamp: string; readonly text: Text };
+export type TailMessage = Envelope & {
+  readonly timestamp: string;
+  /** Opened when it is first asked for: most searches ask for no words. */
+  readonly text: () => Text;
+};
 export type EnvelopeRow = Pick<
   MessageRow,
   "from_agent" | "to_agent" | "recipients" | "conversation_id" | "priority" | "message_type" | "timestamp"
@@ -37,7 +41,7 @@ export function toEnvelope(row: EnvelopeRow): Envelope & { readonly timestamp: s
 }
 
 /** A longer tail is not kept: the index was begun anew, or cannot keep up. */
-const mostKept = { messages: 5_000, characters: 8 * 1024 * 1024 } as const;
+const mostKept = { messages: 5_000, bytes: 8 * 1024 * 1024 } as const;
 
 export function createTail(db: DatabaseSync, cipher: FieldCipher): Tail {
   const since = prepare<{ event: number; message: number }>(
@@ -54,8 +58,8 @@ export function createTail(db: DatabaseSync, cipher: FieldCipher): Tail {
   let [known, last] = [0, 0];
   let events: number[] = [];
   let messages: number[] = [];
-  const kept = new Map<number, TailMessage>();
-  let characters = 0;
+  const kept = new Map<number, TailMessage & { readonly bytes: number }>();
+  let bytes = 0;
 
   /** Drops what the index knows; where it knows less than before, or more than was read, all. */
   function forget(indexed: number): void {
@@ -63,7 +67,7 @@ export function createTail(db: DatabaseSync, cipher: FieldCipher): Tail {
     const unknown = goesOn ? events.findIndex((it) => it > indexed) : -1;
     const count = unknown < 0 ? events.length : unknown;
     for (const position of messages.slice(0, count)) {
-      characters -= kept.get(position)?.text.content.length ?? 0;
+      bytes -= kept.get(position)?.bytes ?? 0;
       kept.delete(position);
     }
     events = events.slice(count);
@@ -73,11 +77,19 @@ export function createTail(db: DatabaseSync, cipher: FieldCipher): Tail {
   }
 
   function keep(position: number): void {
-    const row = characters < mostKept.characters ? read.get(position) : undefined;
+    const row = bytes < mostKept.bytes ? read.get(position) : undefined;
     if (!row || kept.has(position)) return;
-    const { content } = openBody(cipher, { ...row, metadata: null });
-    kept.set(position, { ...toEnvelope(row), text: toText(content) });
-    characters += content.length;
+    let text: Text | undefined;
+    const open = () => toText(openBody(cipher, { ...row, metadata: null }).content);
+    kept.set(position, {
+      ...toEnvelope(row),
+      bytes: row.content.length,
+      text() {
+        text ??= open();
+        return text;
+      },
+    });
+    bytes += row.content.length;
   }
 
   return {
